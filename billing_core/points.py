@@ -1,0 +1,35 @@
+"""Supply points and accounts, as the billing core needs them: rows, ratios, limits. Plain frozen data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PointSpec:
+    """One supply point: the place where a quantity is sold. Its row is its place in the tuple of points."""
+
+    id: str
+    meter: str  # device that measures it now
+    account: int  # row of the paying account
+    tariff: int  # index of the tariff
+    medium: str
+    unit: str  # priced unit
+    milli_per_count: int  # thousandths of the priced unit per register count, CT and PT included
+    modulus_counts: int  # counts at which the register rolls over
+    max_milli_per_s: int  # what the connection can carry; a faster register is held
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSpec:
+    """One tenant's purse."""
+
+    id: str
+    name_zh: str
+    name_en: str
+    currency: str
+    opening_nano: int  # posted once, when the account is first seen
+    alarm1_nano: int  # reminder when the balance falls below
+    alarm2_nano: int  # last warning, <= alarm1_nano
+    overdraft_nano: int  # >= 0; supply stops when balance <= -overdraft
+    reconnect_nano: int  # balance at which supply may return
+    protected: bool  # 保电: never switched off by credit
+    breakers: tuple[str, ...]  # devices with a switch that carry this tenant's supply
