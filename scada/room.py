@@ -1,0 +1,104 @@
+"""What every room does around its own work: one event loop for everything, a log, a clean end.
+
+Rule: a room ends when asked (SIGTERM, SIGINT) and when its supervisor is gone; it never outlives it.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from loguru import logger
+
+from scada.clock import Clock
+from scada.paths import DataDirectory
+
+PR_SET_PDEATHSIG: Final = 1  # prctl(2): the kernel sends this signal when the parent dies
+EXIT_FAILED: Final = 1
+
+
+@dataclass(slots=True)
+class Room:
+    """What a room's main coroutine is given."""
+
+    name: str
+    reactor: Any  # Twisted's asyncioreactor, running on `loop`
+    data: DataDirectory
+    clock: Clock
+    database_url: str  # libpq connection string
+    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the room shall end
+
+
+def configure_log(name: str, data: DataDirectory | None) -> None:
+    """Configure loguru once for this process: short lines on stderr, and a rotated file when there is a place."""
+    logger.remove()
+    line = f"<green>{{time:HH:mm:ss.SSS}}</green> <cyan>{name:<8}</cyan> <level>{{level:<7}}</level> {{message}}"
+    logger.add(sys.stderr, format=line, level="INFO", enqueue=False)
+    if data is not None:
+        logger.add(
+            data.log / f"{name}.log",
+            format="{time:YYYY-MM-DDTHH:mm:ss.SSSZ} {level} {name} {message}",
+            level="INFO",
+            rotation="10 MB",
+            retention=5,
+        )
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the supervisor dies (Linux; elsewhere the supervisor's own end must do)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def install_loop() -> tuple[asyncio.AbstractEventLoop, Any]:
+    """Install uvloop with Twisted's asyncioreactor on it; must run before anything imports a reactor."""
+    import uvloop
+    from twisted.internet import asyncioreactor
+
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    return loop, reactor
+
+
+def run_room(
+    name: str,
+    data: DataDirectory,
+    clock: Clock,
+    database_url: str,
+    main: Callable[[Room], Awaitable[None]],
+    supervised: bool = False,
+) -> int:
+    """Run one room until it is told to stop; return the exit code. An error that nobody handled ends the room."""
+    configure_log(name, data)
+    if supervised:
+        parent = os.getppid()
+        die_with_parent()
+        if os.getppid() != parent:
+            return EXIT_FAILED  # the supervisor died before the kernel was asked
+    loop, reactor = install_loop()
+    exit_code = 0
+
+    async def live() -> None:
+        nonlocal exit_code
+        room = Room(name, reactor, data, clock, database_url)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, room.stop.set)
+        try:
+            await main(room)
+        except Exception:  # noqa: BLE001 - the outermost frame: log everything once, then end so that the supervisor restarts us
+            logger.exception("room {} failed", name)
+            exit_code = EXIT_FAILED
+        finally:
+            reactor.stop()
+
+    tasks: set[asyncio.Task[None]] = set()
+    reactor.callWhenRunning(lambda: tasks.add(loop.create_task(live())))
+    reactor.run(installSignalHandlers=False)
+    return exit_code
