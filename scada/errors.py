@@ -3,6 +3,7 @@
     WattkeeperError
     ├── ConfigurationError   refuse to start; carries *all* faults found, not the first
     ├── FieldError           a device or peer misbehaves: quality and back-off for that device alone
+    │   └── NoAnswer         a command went out and no answer came: nobody knows whether it was carried out
     ├── Refused              a request that is understood and not granted; carries a code for translation
     └── DatabaseAway         the data base cannot be reached now; the caller keeps its work and tries again
 
@@ -39,6 +40,10 @@ class ConfigurationError(WattkeeperError):
 
 class FieldError(WattkeeperError):
     """A device, gateway or bus did not answer as its protocol says."""
+
+
+class NoAnswer(FieldError):
+    """A command was sent and its answer never came; it may have been carried out. Never repeat it unseen."""
 
 
 class Refused(WattkeeperError):
