@@ -6,6 +6,7 @@
     │   └── NoAnswer         a command went out and no answer came: nobody knows whether it was carried out
     ├── Refused              a request that is understood and not granted; carries a code for translation
     └── DatabaseAway         the data base cannot be reached now; the caller keeps its work and tries again
+        └── DatabaseBusy     it is there and gave up this transaction (lock, deadlock, time limit); the same holds
 
 Everything else is a programmer's error and stops the room.
 """
@@ -63,3 +64,7 @@ class Refused(WattkeeperError):
 
 class DatabaseAway(WattkeeperError):
     """The data base cannot be reached now; nothing was lost and the request may be repeated."""
+
+
+class DatabaseBusy(DatabaseAway):
+    """The data base answered and gave this transaction up: a lock, a deadlock, a time limit. It may be repeated."""

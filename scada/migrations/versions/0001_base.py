@@ -1,4 +1,6 @@
-"""0001_base: placeholder until its owner writes it."""
+"""0001_base: what the data base knows about itself."""
+
+from alembic import op
 
 revision = "0001_base"
 down_revision = None
@@ -7,7 +9,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.execute(
+        """
+        CREATE TABLE meta (
+            key        text PRIMARY KEY,
+            value      text NOT NULL,
+            changed_at timestamptz NOT NULL DEFAULT now()
+        )
+        """
+    )
+    op.execute("COMMENT ON TABLE meta IS 'facts about this data base: site id, anchors, marks of background work'")
 
 
 def downgrade() -> None:

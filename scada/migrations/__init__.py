@@ -1,0 +1,1 @@
+"""The schema's revisions, applied in order by alembic; `scada.database.migrate` is the only caller."""

@@ -1,0 +1,101 @@
+"""What several folders of tests share: a real PostgreSQL for the session, a fresh data base for each test."""
+
+import itertools
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from scada import database, embedded_postgres
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+TEMPLATE = "template_wattkeeper"
+
+
+class PostgresServer:
+    """One embedded server in a folder of its own, started as the supervisor starts it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "pg"
+        self.sockets = folder
+        self.process: subprocess.Popen[bytes] | None = None
+        embedded_postgres.initialise(self.folder)
+
+    def start(self) -> None:
+        code = "import sys; from pathlib import Path; from scada.embedded_postgres import exec_server;"
+        code += "exec_server(Path(sys.argv[1]), Path(sys.argv[2]))"
+        command = [sys.executable, "-c", code, str(self.folder), str(self.sockets)]
+        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
+        embedded_postgres.wait_ready(self.dsn("postgres"), START_TIMEOUT_S)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(STOP_TIMEOUT_S)
+            self.process = None
+
+    def dsn(self, name: str) -> str:
+        return embedded_postgres.dsn(self.sockets, name)
+
+    def make(self, name: str, template: str = "template1") -> str:
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+            statement = "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Identifier(template)))
+        return self.dsn(name)
+
+    def drop(self, name: str) -> None:
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def make_postgres_server() -> Iterator[Callable[[], PostgresServer]]:
+    """Start servers on demand; all of them are stopped and removed at the end of the session."""
+    made: list[PostgresServer] = []
+
+    def make() -> PostgresServer:
+        folder = Path(tempfile.mkdtemp(prefix="wattkeeper-test-"))  # short: a socket's path holds 107 bytes
+        made.append(PostgresServer(folder))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+        embedded_postgres.end_orphans(server.folder)
+        shutil.rmtree(server.sockets)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(make_postgres_server: Callable[[], PostgresServer]) -> PostgresServer:
+    """The session's server, with a migrated data base as the template of all others. Do not stop it in a test."""
+    server = make_postgres_server()
+    database.migrate(server.make(TEMPLATE))
+    return server
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
+    """Connection string of a fresh data base with the newest schema."""
+    name = f"test_{next(_numbers)}"
+    yield postgres_server.make(name, TEMPLATE)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
+    """Connection string of a fresh data base without any schema."""
+    name = f"empty_{next(_numbers)}"
+    yield postgres_server.make(name)
+    postgres_server.drop(name)
