@@ -1,0 +1,214 @@
+"""The simulated park as a model: loads, the tree of breakers that carries them, and registers that integrate exactly.
+
+Power is held between two steps, so a register is the exact integral of the power that was shown: integers only, rate
+in thousandths of the base unit per hour times nanoseconds of plant time. A register never goes back.
+Rule: no socket, no clock, no disk; plant time and real time come in with every step.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Final
+
+from drivers.device import Device
+from drivers.field.mechanism import Mechanism
+from drivers.field.quantities import main_dimension, nominal_base
+from drivers.field.registers import ratio_of, units_per_count
+from drivers.field.shapes import Noise, Shape, levels, mix
+from drivers.profile import CLOSED
+
+# One base unit (Wh, L, kg): 1000 thousandths per hour, for 3600 seconds of 1e9 nanoseconds
+PER_BASE_UNIT: Final = 1000 * 3600 * 1_000_000_000
+PERMILLE: Final = 1000
+LOSS_PERMILLE: Final = 4  # what cables and transformers below a feeder meter lose, unmetered by the meters below
+PHASES_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SimMeter:
+    """One meter or breaker of the simulated park."""
+
+    device: Device
+    nominal: float = 0.0
+    # load at shape 1.0, in the unit of the billing register per hour: kW for kWh, m3/h for m3, t/h, GJ/h; without a
+    # billing register in kW, m3/h or t/h. For a meter with meters below, what it feeds besides them.
+    parent: str = ""  # device id of the breaker it hangs behind, "" when it hangs at the source
+    shape: Shape = "office"
+    seed: int = 0
+    phases: int = 3  # 1 or 3
+    initial_counts: int = 0  # billing register at its very first start, counts
+    closed: bool = True  # its switch at its very first start
+
+    @property
+    def medium(self) -> str:
+        return self.device.profile.medium
+
+
+class MeterState:
+    """One meter at one instant. Counters are integers in base units * PER_BASE_UNIT."""
+
+    __slots__ = (
+        "below", "bypass_permille", "counted", "counted_var", "drawn_milli", "live", "load_permille", "main",
+        "mechanism", "meter", "noise", "nominal_milli", "own_milli", "parent", "power_factor_permille", "rate_milli",
+        "shares_permille", "shown", "shown_var", "var_milli", "wander",
+    )  # fmt: skip
+
+    def __init__(self, meter: SimMeter) -> None:
+        self.meter = meter
+        self.main = main_dimension(meter.device.profile)
+        self.parent: MeterState | None = None
+        self.below: list[MeterState] = []  # meters of the same medium that it measures together
+        self.mechanism = Mechanism(meter.seed, meter.closed) if meter.device.profile.switch else None
+        self.own_milli = int(nominal_base(meter.device.profile) * PERMILLE * round(meter.nominal * 1e6) / 1_000_000)
+        self.nominal_milli = self.own_milli  # with what is below; set when the tree is known
+        self.noise = Noise(meter.seed)
+        self.wander = 0.0  # the noise at this step
+        self.shares_permille = _shares(meter)
+        self.power_factor_permille = 900 + mix(meter.seed, 3) % 85 if self.main == "energy" else PERMILLE
+        self.live = False  # its upstream side is energised (or under pressure)
+        self.load_permille = PERMILLE  # fault "load"
+        self.bypass_permille = 0  # fault "bypass": part of the load that flows around the meter
+        self.drawn_milli = 0  # what it takes from upstream
+        self.rate_milli = 0  # what it measures: thousandths of a base unit per hour
+        self.var_milli = 0
+        self.counted = self.counted_at(meter.initial_counts) if meter.device.profile.billing else 0
+        self.counted_var = 0
+        self.shown = self.counted  # the counters as their registers show them: see Field.latch
+        self.shown_var = 0
+
+    @property
+    def conducts(self) -> bool:
+        return self.mechanism is None or self.mechanism.contact
+
+    def counted_at(self, counts: int) -> int:
+        """Return the counter at which the billing register shows `counts` (the least one, before any rollover)."""
+        device = self.meter.device
+        billing = device.profile.billing
+        if billing is None:
+            raise ValueError(f"{device.id} has no billing register")
+        register = next(r for r in device.profile.registers if r.measure == billing.measure)
+        per_count = units_per_count(register, ratio_of(device, register.ratio)) * nominal_base(device.profile)
+        exact = counts * per_count * PER_BASE_UNIT
+        return -(-exact.numerator // exact.denominator)  # upwards, so that the register really shows it
+
+
+def _shares(meter: SimMeter) -> tuple[int, int, int]:
+    """Return how a load spreads over the phases, thousandths; loads in buildings are never quite balanced."""
+    if meter.phases == 1:
+        return (PERMILLE, 0, 0)
+    first = 300 + mix(meter.seed, 1) % 68
+    second = 300 + mix(meter.seed, 2) % 68
+    return (first, second, PERMILLE - first - second)
+
+
+class Field:
+    """All meters of the park. `step` moves it on; between two steps nothing changes but commands to mechanisms."""
+
+    def __init__(self, meters: Iterable[SimMeter], zone: tzinfo) -> None:
+        self.states: dict[str, MeterState] = {meter.device.id: MeterState(meter) for meter in meters}
+        self.supply: dict[str, bool] = {state.meter.medium: True for state in self.states.values()}  # sources
+        self._zone = zone
+        self._order = self._join()  # parents before children
+        self._last_utc_ns: int | None = None
+        self.mono_ns = 0
+
+    def step(self, utc_ns: int, mono_ns: int) -> None:
+        """Count what flowed since the last step, then move mechanisms and loads to this instant.
+
+        The first step counts nothing: what happened while the field was switched off is not added. Plant time that
+        stands or goes back counts nothing either.
+        """
+        elapsed_ns = max(0, utc_ns - self._last_utc_ns) if self._last_utc_ns is not None else 0
+        for state in self._order:
+            state.counted += state.rate_milli * elapsed_ns
+            state.counted_var += state.var_milli * elapsed_ns
+            if state.mechanism is not None:
+                state.mechanism.advance(mono_ns)
+        self._last_utc_ns = utc_ns
+        self.mono_ns = mono_ns
+        self._spread(utc_ns)
+
+    def latch(self) -> None:
+        """Let the registers show what has been counted.
+
+        The room calls it after it saved the counters: like a meter with a non-volatile memory, the field never
+        shows a register that it could forget.
+        """
+        for state in self._order:
+            state.shown = state.counted
+            state.shown_var = state.counted_var
+
+    def _spread(self, utc_ns: int) -> None:
+        """Work out who is live from the sources downwards, then the flows from the loads upwards."""
+        shapes = levels(utc_ns, self._zone)
+        for state in self._order:
+            above = state.parent
+            state.live = self.supply[state.meter.medium] if above is None else above.live and above.conducts
+            state.wander = state.noise.at(utc_ns)
+        for state in reversed(self._order):
+            state.drawn_milli = _drawn(state, shapes)
+            state.rate_milli = state.drawn_milli * (PERMILLE - state.bypass_permille) // PERMILLE
+            state.var_milli = _reactive(state)
+
+    def _join(self) -> list[MeterState]:
+        """Tie meters to their parents and return them parents first; ValueError names a missing or circular parent."""
+        for state in self.states.values():
+            if state.meter.parent:
+                if state.meter.parent not in self.states:
+                    raise ValueError(f"{state.meter.device.id}: parent {state.meter.parent} is not a simulated device")
+                state.parent = self.states[state.meter.parent]
+                if (state.parent.meter.medium, state.parent.main) == (state.meter.medium, state.main):
+                    state.parent.below.append(state)
+        order = sorted(self.states.values(), key=_depth)
+        for state in reversed(order):
+            state.nominal_milli += sum(child.nominal_milli for child in state.below)
+        return order
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what must survive a restart, ready for JSON: counters and switch positions."""
+        return {
+            device: {
+                "counted": state.counted,
+                "counted_var": state.counted_var,
+                "closed": None if state.mechanism is None else state.mechanism.target == CLOSED,
+            }
+            for device, state in self.states.items()
+        }
+
+    def restore(self, saved: Mapping[str, Mapping[str, Any]]) -> None:
+        """Go on from a snapshot; devices that it does not know start with their initial register."""
+        for device in saved.keys() & self.states.keys():
+            state, entry = self.states[device], saved[device]
+            state.counted, state.counted_var = int(entry["counted"]), int(entry["counted_var"])
+            if state.mechanism is not None and entry["closed"] is not None:
+                state.mechanism.set(bool(entry["closed"]))
+        self.latch()
+
+
+def _depth(state: MeterState) -> int:
+    """Return how many breakers lie above; ValueError when they form a circle."""
+    depth, above, seen = 0, state.parent, {id(state)}
+    while above is not None:
+        if id(above) in seen:
+            raise ValueError(f"{state.meter.device.id}: its parents form a circle")
+        seen.add(id(above))
+        depth, above = depth + 1, above.parent
+    return depth
+
+
+def _drawn(state: MeterState, shapes: Mapping[Shape, float]) -> int:
+    """Return what a meter's circuit takes from upstream now: its own load, the meters below and the losses."""
+    if not (state.live and state.conducts):
+        return 0
+    level = max(0.0, shapes[state.meter.shape] * (1.0 + state.wander))
+    own = int(state.own_milli * level) * state.load_permille // PERMILLE
+    below = sum(child.drawn_milli for child in state.below)
+    return own + below + below * LOSS_PERMILLE // PERMILLE
+
+
+def _reactive(state: MeterState) -> int:
+    """Return the reactive power that goes with the active one at the meter's power factor, mvar."""
+    if state.meter.medium != "electricity":
+        return 0
+    factor = state.power_factor_permille / PERMILLE
+    return int(state.rate_milli * (1.0 - factor * factor) ** 0.5 / factor)
