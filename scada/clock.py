@@ -65,17 +65,29 @@ def write_clock(path: Path, speed: int, not_before_utc_ns: int = 0) -> None:
     origin = max(time.time_ns(), not_before_utc_ns)
     scratch = path.with_suffix(".new")
     scratch.write_text(
-        json.dumps({"speed": speed, "origin_utc_ns": origin, "origin_mono_ns": time.monotonic_ns()}), encoding="utf-8"
+        json.dumps({"speed": speed, "origin_utc_ns": origin, "origin_mono_ns": time.monotonic_ns(), "boot": _boot()}),
+        encoding="utf-8",
     )
     scratch.replace(path)
 
 
 def read_clock(path: Path) -> Clock:
-    """Return the clock of this start: the system's when no file was written or it runs at speed 1 on true time."""
+    """Return the clock of this start: the system's when no file was written or it runs at speed 1 on true time.
+
+    A file from before the machine's last start is void, because its monotonic clock has gone.
+    """
     if not path.exists():
         return SystemClock()
     origin = json.loads(path.read_text(encoding="utf-8"))
+    if origin["boot"] != _boot():
+        return SystemClock()
     lead_ns = origin["origin_utc_ns"] - origin["origin_mono_ns"] - (time.time_ns() - time.monotonic_ns())
     if origin["speed"] == 1 and abs(lead_ns) < NS_PER_S:
         return SystemClock()
     return PlantClock(origin["speed"], origin["origin_utc_ns"], origin["origin_mono_ns"])
+
+
+def _boot() -> str:
+    """Return what identifies this start of the machine, or "" where the system does not tell."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""

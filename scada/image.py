@@ -76,6 +76,10 @@ class ImageGone(WattkeeperError):
     """The image cannot be trusted now: no file, another layout, or the writer's heartbeat has stopped."""
 
 
+class LayoutChanged(ImageGone):
+    """A living core writes an image of another configuration: this room runs on an outdated one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How many rows each section has, and the hash of the configuration that says so."""
@@ -139,6 +143,7 @@ class ImageWriter:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._lock.close()
             raise WattkeeperError(f"{path}: another core is writing this image") from error
         size = layout.offsets()[1]
         scratch = path.with_suffix(".new")
@@ -216,5 +221,17 @@ class ImageReader:
         header = np.frombuffer(self._buffer, dtype=HEADER, count=1)
         if header["magic"][0] != MAGIC or bytes(header["layout_hash"][0]) != self._layout.hash:
             self._buffer = None
-            raise ImageGone(f"{self._path}: made by another configuration; restart this room with the core's")
+            alive = time.monotonic_ns() - int(header["heartbeat_mono_ns"][0]) <= HEARTBEAT_LIMIT_NS
+            raise (LayoutChanged if alive else ImageGone)(
+                f"{self._path}: made by another configuration; restart this room with the core's"
+            )
         return header, self._buffer
+
+
+def last_scan_utc_ns(path: Path) -> int:
+    """Return the plant time of the last scan an earlier core published, or 0; needs no layout."""
+    if not path.exists() or path.stat().st_size < HEADER_BYTES:
+        return 0
+    with path.open("rb") as file:
+        head = np.frombuffer(file.read(HEADER.itemsize), dtype=HEADER, count=1)[0]
+    return int(head["scan_utc_ns"]) if head["magic"] == MAGIC else 0

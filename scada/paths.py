@@ -56,6 +56,7 @@ class DataDirectory:
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
+            file.close()
             raise WattkeeperError(
                 f"data directory {self.root} is in use by Wattkeeper process {holder}; stop it or choose another --data"
             ) from error
@@ -63,3 +64,9 @@ class DataDirectory:
         file.write(str(os.getpid()))
         file.flush()
         self._held = file
+
+    def release(self) -> None:
+        """Let the directory go; the end of the process does the same."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None

@@ -1,0 +1,131 @@
+"""Tags that the core computes itself: figures of the scan, money, energised nodes, written beside the field's tags.
+
+Rule: nothing is computed here that another room would have to compute again; these are copies in the units of people.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scada.clock import NS_PER_S
+from scada.image import Columns
+from scada.quality import BAD_WAITING_FOR_INITIAL_DATA, GOOD, UNCERTAIN_SUBNORMAL, is_good
+from scada.scan import PHASES, Instant, ScanFigures
+from scada.topology import UNDETERMINED, Network, energised
+
+NANO: Final = 1_000_000_000
+MICRO: Final = 1_000_000
+MILLI: Final = 1_000
+OVERRUN_SHOWN_S: Final = 60  # OverrunActive stays 1 this long after an overrun, so that it can be alarmed
+
+Rows = npt.NDArray[np.int64]
+
+SYSTEM_MEASURES: Final = (
+    "ScanCount",
+    "ScanMs",
+    "JitterMs",
+    "Overruns",
+    "OverrunActive",
+    *(f"{phase.capitalize()}Ms" for phase in PHASES),
+    "LedgerBehindS",
+    "DatabaseConnected",
+    "HistoryQueueRows",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedRows:
+    """Image rows of every computed tag, in the order of the sections they copy."""
+
+    system: Rows  # one for each of SYSTEM_MEASURES
+    balance: Rows  # one for each account
+    balance_minor: Rows
+    credit_state: Rows
+    billed: Rows  # one for each point
+    charged: Rows
+    price: Rows
+    rate: Rows
+    held: Rows
+    minor_nano: int  # nano in one minor unit of the currency (10_000_000 for fen)
+
+
+def write(tags: Any, rows: Rows, values: Any, quality: int, instant: Instant) -> None:
+    """Set computed tags: value, quality and this scan's time; note the scan where something differs."""
+    values = np.asarray(values, dtype=np.float64)
+    changed = (tags.value[rows] != values) | (tags.quality[rows] != quality)
+    tags.value[rows] = values
+    tags.quality[rows] = quality
+    tags.source_time[rows] = instant.utc_ns
+    tags.changed_scan[rows[changed]] = instant.scan
+
+
+class DerivedTags:
+    """Writes the computed tags of every scan."""
+
+    def __init__(
+        self,
+        work: Columns,
+        rows: DerivedRows,
+        networks: Sequence[Network],
+        position_rows: Mapping[str, int],
+        node_rows: Mapping[str, int],
+    ) -> None:
+        """position_rows: breaker edge id -> row of its Position tag; node_rows: node id -> row of its Energised tag."""
+        self._work = work
+        self._rows = rows
+        self._networks = tuple(networks)
+        self._position_rows = dict(position_rows)
+        self._node_rows = dict(node_rows)
+        self._overruns = 0
+        self._overrun_ns = 0
+
+    def network(self, instant: Instant) -> None:
+        """Work out which nodes are live from the positions of this scan."""
+        tags = self._work.tags
+        positions = {
+            edge: int(tags.value[row]) for edge, row in self._position_rows.items() if is_good(int(tags.quality[row]))
+        }
+        for network in self._networks:
+            live = energised(network, positions)
+            rows = np.array([self._node_rows[node] for node in live], dtype=np.int64)
+            write(tags, rows, list(live.values()), GOOD, instant)
+            unsure = [self._node_rows[node] for node, state in live.items() if state == UNDETERMINED]
+            tags.quality[unsure] = UNCERTAIN_SUBNORMAL
+
+    def money(self, instant: Instant, books_open: bool) -> None:
+        """Copy balances and charges; before the books are read they wait for their first data."""
+        quality = GOOD if books_open else BAD_WAITING_FOR_INITIAL_DATA
+        tags, rows = self._work.tags, self._rows
+        accounts, points = self._work.accounts, self._work.points
+        write(tags, rows.balance, accounts.balance_nano / NANO, quality, instant)
+        write(tags, rows.balance_minor, accounts.balance_nano // rows.minor_nano, quality, instant)
+        write(tags, rows.credit_state, accounts.credit_state, quality, instant)
+        write(tags, rows.billed, points.billed_milli / MILLI, quality, instant)
+        write(tags, rows.charged, points.charged_nano / NANO, quality, instant)
+        write(tags, rows.price, points.price_micro / MICRO, quality, instant)
+        write(tags, rows.rate, points.rate, quality, instant)
+        write(tags, rows.held, points.held, quality, instant)
+
+    def system(
+        self, instant: Instant, figures: ScanFigures, ledger_behind_s: float, connected: bool, queue_rows: int
+    ) -> None:
+        """Turn the figures of the scan before this one into tags."""
+        if figures.overruns != self._overruns:
+            self._overruns = figures.overruns
+            self._overrun_ns = instant.mono_ns
+        recent = self._overrun_ns and instant.mono_ns - self._overrun_ns < OVERRUN_SHOWN_S * NS_PER_S
+        values = [
+            instant.scan,
+            figures.scan_ms,
+            figures.jitter_ms,
+            figures.overruns,
+            1 if recent else 0,
+            *(figures.phase_ms[phase] for phase in PHASES),
+            ledger_behind_s,
+            connected,
+            queue_rows,
+        ]
+        write(self._work.tags, self._rows.system, values, GOOD, instant)

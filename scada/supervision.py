@@ -1,0 +1,162 @@
+"""Supervision: the rooms of one start as child processes, restarted when they die and ended together.
+
+Twisted's ProcessMonitor does the watching. The data base is watched apart, because it must be the first to start and
+the last to end. Rule: this file knows command lines and signals, not what a room does.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from loguru import logger
+from twisted.internet import error
+from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.runner.procmon import ProcessMonitor
+from zope.interface import implementer
+
+from scada.errors import WattkeeperError
+
+RESTART_THRESHOLD_S: Final = 2.0  # a room that lived shorter is restarted with a growing delay
+RESTART_DELAY_MIN_S: Final = 0.2
+RESTART_DELAY_MAX_S: Final = 2.0  # with some 2 s of imports a killed room is back within 5 s
+END_ROOMS_S: Final = 3.0  # a room drains for 2 s at most; then it is killed
+END_DATABASE_S: Final = 1.5  # fast shutdown writes a checkpoint; a killed server recovers from its log
+POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A TCP port that a room is going to listen on."""
+
+    host: str
+    port: int
+    owner: str
+
+
+def taken(endpoints: Sequence[Endpoint]) -> list[str]:
+    """Return one sentence for each port that something else already listens on."""
+    sentences = []
+    for endpoint in endpoints:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((endpoint.host, endpoint.port))
+            except OSError as failure:
+                sentences.append(
+                    f"port {endpoint.port} on {endpoint.host} for the {endpoint.owner} is not free: {failure.strerror}"
+                )
+    return sentences
+
+
+@implementer(IReactorTime, IReactorProcess)
+class _Inheriting:
+    """A reactor whose children write to our own stdout and stderr, and read nothing."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self.seconds = reactor.seconds
+        self.callLater = reactor.callLater
+        self.getDelayedCalls = reactor.getDelayedCalls
+
+    def spawnProcess(self, protocol: Any, executable: str, args: Sequence[str], **options: Any) -> Any:
+        return self._reactor.spawnProcess(
+            protocol, executable, args=args, childFDs={0: self._null, 1: 1, 2: 2}, **options
+        )
+
+
+class RoomMonitor(ProcessMonitor):  # type: ignore[misc]
+    """A ProcessMonitor that ends its processes with a chosen signal and tells when they are gone."""
+
+    threshold = RESTART_THRESHOLD_S
+    minRestartDelay = RESTART_DELAY_MIN_S
+    maxRestartDelay = RESTART_DELAY_MAX_S
+
+    def __init__(self, reactor: Any, end_signal: str, end_s: float) -> None:
+        super().__init__(_Inheriting(reactor))
+        self._end_signal = end_signal
+        self.killTime = end_s
+
+    def _monitoredProcessExited(self, name: str, reason: Any = None) -> None:
+        if self.running:
+            cause = reason.value if reason is not None else "unknown"
+            logger.warning("room {} ended ({}); starting it again", name, cause)
+        super()._monitoredProcessExited(name, reason)
+
+    def stopProcess(self, name: str) -> None:
+        if name not in self.protocols or name in self.murder:
+            return
+        transport = self.protocols[name].transport
+        try:
+            transport.signalProcess(self._end_signal)
+        except error.ProcessExitedAlready:
+            return
+        self.murder[name] = self._clock.callLater(self.killTime, self._forceStopProcess, transport)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Return name -> process id of what runs now."""
+        return {name: protocol.transport.pid for name, protocol in self.protocols.items()}
+
+
+class Supervisor:
+    """Start the data base, run the preparation, start the rooms, keep them, end everything in order.
+
+    database   command line of the embedded server, empty when the site has its own
+    ready      blocking callable run in a thread until the data base answers and its schema is current
+    rooms      room name -> command line
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        database: Sequence[str],
+        ready: Callable[[], None],
+        rooms: Mapping[str, Sequence[str]],
+        announce: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._ready = ready
+        self._announce = announce
+        self.rooms = RoomMonitor(reactor, "TERM", END_ROOMS_S)
+        self.database = RoomMonitor(reactor, "INT", END_DATABASE_S)
+        if database:
+            self.database.addProcess("database", list(database), env=dict(os.environ))
+        for name, command in rooms.items():
+            self.rooms.addProcess(name, list(command), env=dict(os.environ))
+        self._ending = False
+        self.exit_code = 0
+
+    async def run(self) -> None:
+        """Bring everything up; on a failure before the rooms run, end with exit code 1 and the reason."""
+        from twisted.internet.threads import deferToThread
+
+        self.database.startService()
+        try:
+            await deferToThread(self._ready)
+        except WattkeeperError as failure:
+            if not self._ending:
+                print(f"wattkeeper: {failure}", file=sys.stderr)
+                self.exit_code = 1
+                await self.end()
+            return
+        if self._ending:
+            return
+        self.rooms.startService()
+        self._announce()
+
+    async def end(self) -> None:
+        """End the rooms, then the data base; stop the reactor. Safe to call twice."""
+        if self._ending:
+            return
+        self._ending = True
+        for monitor in (self.rooms, self.database):
+            if monitor.running:
+                monitor.stopService()
+            while monitor.protocols:
+                await deferLater(self._reactor, POLL_S)
+        self._reactor.stop()
