@@ -3,9 +3,12 @@
 Rule: positions come in as Dbpos numbers, energised states go out; nothing here draws or reads a tag.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from scada.position import CLOSED, OPEN
 
 DEAD: Final = 0
 LIVE: Final = 1
@@ -56,5 +59,36 @@ def energised(network: Network, positions: Mapping[str, int]) -> dict[str, int]:
 
     positions: edge id -> Dbpos (0 intermediate, 1 open, 2 closed, 3 bad) of breaker edges; an edge that is missing
     from it, or neither open nor closed, passes "undetermined" on. Other edges always conduct.
+
+    Source of the rule: energised is what a live source reaches through closed switches; behind a switch whose position
+    is unknown it is undetermined, unless another path makes it live. Sources count as live.
     """
-    raise NotImplementedError
+    sources = {node.id for node in network.nodes if node.kind == "source"}
+    closed, perhaps_closed = [], []
+    for edge in network.edges:
+        position = positions.get(edge.id) if edge.kind == "breaker" else CLOSED
+        if position == CLOSED:
+            closed.append(edge)
+        if position != OPEN:
+            perhaps_closed.append(edge)
+    live = _reached(sources, closed)
+    doubtful = _reached(sources, perhaps_closed) - live
+    return {
+        node.id: LIVE if node.id in live else UNDETERMINED if node.id in doubtful else DEAD for node in network.nodes
+    }
+
+
+def _reached(start: Iterable[str], edges: Iterable[Edge]) -> set[str]:
+    """Return every node id that the edges, which conduct both ways, join to a start node."""
+    neighbours: dict[str, list[str]] = defaultdict(list)
+    for edge in edges:
+        neighbours[edge.a].append(edge.b)
+        neighbours[edge.b].append(edge.a)
+    reached = set(start)
+    frontier = list(reached)
+    while frontier:
+        for node in neighbours[frontier.pop()]:
+            if node not in reached:
+                reached.add(node)
+                frontier.append(node)
+    return reached
