@@ -1,0 +1,96 @@
+"""The field as the core sees it: all gateways with their devices, and the one way to move a switch.
+
+Rule: `actuate` never repeats a command and never reports more than the device said: accepted, refused, or unknown.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+from drivers.device import Device, Gateway
+from drivers.modbus import ExceptionReply, Reply, Request, exception_meaning, write_request
+from drivers.modbus_tcp import Outcome, Silence
+from drivers.poller import GatewayPoller
+from drivers.profile import CLOSED, OPEN, Switch
+from scada.clock import Clock
+from scada.errors import FieldError, NoAnswer
+from scada.stage import Stage
+
+# Exceptions to a write that leave open whether the device executed it: a slave that did not answer its gateway (0A of
+# older serial servers, 0B), and "acknowledge", which promises an execution that takes long.
+UNDETERMINED_ANSWERS: Final = frozenset({"unreachable", "pending"})
+
+
+class FieldBus:
+    """All field communication of a site."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Clock,
+        gateways: Sequence[Gateway],
+        devices: Sequence[Device],
+        stage: Stage,
+        rng: random.Random | None = None,
+    ) -> None:
+        """rng: the source of jitter; seeded, it makes a run repeatable. KeyError for a device on an unknown gateway."""
+        rng = rng or random.Random()
+        behind: dict[str, list[Device]] = {gateway.id: [] for gateway in gateways}
+        for device in devices:
+            behind[device.gateway].append(device)
+        self._devices = {device.id: device for device in devices}
+        self.pollers = {g.id: GatewayPoller(reactor, clock, g, behind[g.id], stage, rng) for g in gateways}
+
+    def start(self) -> None:
+        """Begin to connect and to poll; values appear in the stage."""
+        for poller in self.pollers.values():
+            poller.start()
+
+    async def stop(self) -> None:
+        """End all polling; returns when no socket is left. Commands under way end as `NoAnswer` or `FieldError`."""
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(poller.stop().asFuture(loop) for poller in self.pollers.values()))
+
+    async def actuate(self, device_id: str, target: int) -> None:
+        """Command the switch of a device to OPEN or CLOSED; returns when the device accepted it (echo checked).
+
+        Then its position is read back quickly, outside the poll cycle. Raises FieldError when the device refused or
+        nothing was sent, NoAnswer when it may have been sent and the answer is missing or wrong.
+        """
+        device = self._devices.get(device_id)
+        switch = device.profile.switch if device is not None else None
+        if device is None or switch is None:
+            raise FieldError(f"device {device_id}: there is no switch to command")
+        request = switch_request(device.unit, switch, target)
+        poller = self.pollers[device.gateway]
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        poller.command(request, lambda outcome: None if answer.done() else answer.set_result(outcome))
+        outcome = await answer
+        error = _judge_command(device_id, outcome)
+        if error is None or isinstance(error, NoAnswer):
+            poller.watch(device_id, target, switch.verify_s)  # the truth is wanted in both cases
+        if error is not None:
+            raise error
+
+
+def switch_request(unit: int, switch: Switch, target: int) -> Request:
+    """Make the write that commands a switch to a Dbpos. ValueError for a target that is no command."""
+    if target not in (OPEN, CLOSED):
+        raise ValueError(f"a switch cannot be commanded to position {target}")
+    value = switch.open_value if target == OPEN else switch.close_value
+    return write_request(unit, switch.function, switch.address, (value,))
+
+
+def _judge_command(device_id: str, outcome: Outcome) -> FieldError | None:
+    """Return the error that a command's outcome means, None when the device accepted it."""
+    if isinstance(outcome, Reply):
+        return None
+    if isinstance(outcome, ExceptionReply):
+        meaning = exception_meaning(outcome.code)
+        text = f"device {device_id}: exception {outcome.code:02X}, {meaning.name}"
+        return NoAnswer(text) if meaning.answer in UNDETERMINED_ANSWERS else FieldError(f"{text}: refused")
+    if isinstance(outcome, Silence):
+        text = f"device {device_id}: {outcome.reason}"
+        return NoAnswer(text) if outcome.sent else FieldError(f"{text}: the command was not sent")
+    return NoAnswer(f"device {device_id}: wrong reply, {outcome.wrong}")

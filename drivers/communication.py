@@ -1,0 +1,56 @@
+"""The communication tags of a gateway and its devices: who is online, how often it failed, how fast it answers.
+
+Rule: these are facts about the line, known whatever the line does, so they are always good and staged every cycle.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from drivers.device import NO_ROW, Device, Gateway
+from scada.quality import GOOD
+from scada.stage import Stage
+
+TAGS_EACH: Final = 3  # Online, ErrorCount, ResponseTimeMs of a device; Online, TimeoutCount, CycleMs of a gateway
+
+
+class CommunicationTags:
+    """Current values of the tags; device number i is `devices[i]`."""
+
+    def __init__(self, gateway: Gateway, devices: Sequence[Device]) -> None:
+        rows = [row for d in devices for row in (d.online_row, d.errors_row, d.response_ms_row)]
+        rows += [gateway.online_row, gateway.timeouts_row, gateway.cycle_ms_row]
+        self._values = np.zeros(len(rows))
+        self._shown = np.flatnonzero(np.array(rows) != NO_ROW)
+        self._rows = np.array(rows, dtype=np.int64)[self._shown]
+        self._gateway_at = TAGS_EACH * len(devices)
+
+    def answer(self, number: int, response_ms: float) -> None:
+        """Note that a device answered."""
+        self._values[TAGS_EACH * number] = 1.0
+        self._values[TAGS_EACH * number + 2] = response_ms
+
+    def error(self, number: int) -> None:
+        """Count a poll of a device that gave no values."""
+        self._values[TAGS_EACH * number + 1] += 1.0
+
+    def offline(self, number: int) -> None:
+        """Note that a device is lost."""
+        self._values[TAGS_EACH * number] = 0.0
+
+    def gateway_online(self, online: bool) -> None:
+        """Note that the gateway answers, or that it is lost."""
+        self._values[self._gateway_at] = float(online)
+
+    def timeouts(self, count: int) -> None:
+        """Note the time-outs counted so far."""
+        self._values[self._gateway_at + 1] = count
+
+    def cycle_ms(self, spent_ms: float) -> None:
+        """Note how long the last cycle took."""
+        self._values[self._gateway_at + 2] = spent_ms
+
+    def stage(self, stage: Stage, utc_ns: int) -> None:
+        """Stage all of them with the time at which they were true."""
+        stage.put(self._rows, self._values[self._shown], GOOD, utc_ns)

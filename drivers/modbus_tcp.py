@@ -1,0 +1,356 @@
+"""A Modbus TCP connection that can be trusted: several transactions in flight, commands first, fenced after any doubt.
+
+A `Line` keeps one connection to one gateway. Fencing means: the connection is aborted and its late bytes have nobody to
+read them, so an answer that comes after its time-out can never be taken for the answer to a later request.
+Rule: this file moves requests and judged outcomes; it does not know what a register means.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, Literal
+
+from twisted.internet import protocol
+from twisted.internet.defer import Deferred
+
+from drivers.modbus import Outcome as Judged
+from drivers.modbus import Parser, Request, Violation, check_reply, transaction_of
+from scada.clock import NS_PER_S, Clock
+
+QUEUE_MAX: Final = (
+    256  # requests waiting on one line: one per unit id (247) and a few commands; more is a programmer's error
+)
+IN_FLIGHT_MAX: Final = 16  # MODBUS Messaging Guide 4.2: NumberMaxOfServerTransaction is 1 to 16
+SENDS_MAX: Final = 2  # a read that was in flight when another one failed is sent once more, not for ever
+UNSOLICITED_MAX: Final = 64  # replies nobody asked for that one connection may show before it is dropped
+CONNECT_TIMEOUT_S: Final = 3.0  # two SYN retransmissions (1 s, 2 s) of a lossy network fit in
+RECONNECT_FIRST_S: Final = 0.05  # a gateway that just dropped us is asked again at once, but not in a busy loop
+RECONNECT_MAX_S: Final = 10.0  # a gateway that comes back is seen within ten seconds
+JITTER: Final = 0.25  # spread of every delay, so that gateways that failed together do not return together
+TRANSACTIONS: Final = 0x1_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No judged answer came. `sent`: the request may have reached the device."""
+
+    reason: Literal["timeout", "lost", "not connected", "closed"]
+    sent: bool
+
+
+Outcome = Judged | Silence
+Done = Callable[[Outcome, int], None]  # outcome, nanoseconds from sending to the end
+
+
+class State(Enum):
+    """Where a line is in its life."""
+
+    CLOSED = "closed"
+    CONNECTING = "connecting"
+    UP = "up"
+    WAITING = "waiting"  # for the next attempt to connect
+
+
+@dataclass(slots=True)
+class LineFigures:
+    """What a line has counted since it was made."""
+
+    connects: int = 0
+    timeouts: int = 0
+    fences: int = 0
+    unsolicited: int = 0
+    violations: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Pending:
+    request: Request
+    done: Done
+    sent_ns: int = 0
+    sends: int = 0
+
+
+class _Wire(protocol.Protocol):  # type: ignore[misc]
+    """One TCP connection of a line; after a fence the line no longer knows it."""
+
+    def __init__(self, line: "Line") -> None:
+        self._line = line
+        self.parser = Parser()
+        self.unsolicited = 0
+        self.answered = False
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self._line.wire_up(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._line.wire_data(self, data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._line.wire_lost(self)
+
+
+class _Attempt(protocol.ClientFactory):  # type: ignore[misc]
+    """One attempt to connect."""
+
+    noisy = False
+
+    def __init__(self, line: "Line") -> None:
+        self._line = line
+
+    def buildProtocol(self, addr: Any) -> _Wire:
+        return _Wire(self._line)
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+        self._line.attempt_failed(self, reason.getErrorMessage())
+
+
+class Line:
+    """The connection to one gateway. One thread: the reactor's."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Clock,
+        host: str,
+        port: int,
+        in_flight: int,
+        timeout_s: float,
+        rng: random.Random,
+        on_down: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """on_down(reason): an attempt gave no useful connection (called for each attempt)."""
+        self._reactor = reactor
+        self._clock = clock
+        self._host = host
+        self._port = port
+        self._in_flight = min(max(in_flight, 1), IN_FLIGHT_MAX)
+        self._timeout_ns = int(timeout_s * NS_PER_S)
+        self._rng = rng
+        self._on_down = on_down
+        self._urgent: deque[_Pending] = deque()
+        self._normal: deque[_Pending] = deque()
+        self._flying: dict[int, _Pending] = {}  # by transaction id, oldest first
+        self._next = rng.randrange(TRANSACTIONS)
+        self._wire: _Wire | None = None
+        self._closing: set[_Wire] = set()
+        self._closed: Deferred[None] | None = None
+        self._attempt: _Attempt | None = None
+        self._connector: Any = None
+        self._watchdog: Any = None
+        self._retry: Any = None
+        self._delay_s = RECONNECT_FIRST_S
+        self.state = State.CLOSED
+        self.figures = LineFigures()
+
+    # -- what the poller may ask
+
+    def open(self) -> None:
+        """Start to connect, and keep connected until `close`."""
+        if self.state is State.CLOSED:
+            self._connect()
+
+    def close(self) -> "Deferred[None]":
+        """End the connection and fail what waits; the Deferred fires when no socket is left."""
+        self.state = State.CLOSED
+        self._cancel_timers()
+        self._attempt = None
+        if self._connector is not None:
+            self._connector.disconnect()
+            self._connector = None
+        self._drop_wire()
+        self._fail_all("closed")
+        self._closed = Deferred()
+        closed = self._closed
+        self._tell_closed()
+        return closed
+
+    def ask(self, request: Request, done: Done, urgent: bool = False) -> None:
+        """Send a request when its turn comes; `done` is called exactly once, possibly before this returns.
+
+        urgent: before everything that waits. A line that is down fails at once: a command must never be sent late.
+        """
+        if self.state in (State.CLOSED, State.WAITING):
+            done(Silence("not connected", False), 0)
+            return
+        queue = self._urgent if urgent else self._normal
+        if len(queue) >= QUEUE_MAX:
+            raise OverflowError(f"more than {QUEUE_MAX} requests wait for {self._host}:{self._port}")
+        queue.append(_Pending(request, done))
+        self._pump()
+
+    # -- sending and judging
+
+    def _pump(self) -> None:
+        while self._wire is not None and len(self._flying) < self._in_flight:
+            queue = self._urgent or self._normal
+            if not queue:
+                return
+            self._send(queue.popleft(), self._wire)
+
+    def _send(self, pending: _Pending, wire: _Wire) -> None:
+        while self._next in self._flying:
+            self._next = (self._next + 1) % TRANSACTIONS
+        transaction = self._next
+        self._next = (transaction + 1) % TRANSACTIONS
+        pending.sends += 1
+        pending.sent_ns = self._clock.mono_ns()
+        self._flying[transaction] = pending
+        if self._watchdog is None:
+            self._watchdog = self._reactor.callLater(self._timeout_ns / NS_PER_S, self._watch)
+        wire.transport.write(pending.request.encode(transaction))
+
+    def wire_data(self, wire: _Wire, data: bytes) -> None:
+        """Take bytes of a connection; those of a fenced one are nobody's."""
+        if wire is not self._wire:
+            return
+        for item in wire.parser.feed(data):
+            if isinstance(item, Violation):
+                self.figures.violations[item.wrong] += 1
+                self._fence(item)
+            else:
+                self._judge(wire, item)
+            if wire is not self._wire:
+                return
+        self._pump()
+
+    def _judge(self, wire: _Wire, frame: bytes) -> None:
+        transaction = transaction_of(frame)
+        pending = self._flying.pop(transaction, None)
+        if pending is None:
+            self._unsolicited(wire)
+            return
+        outcome = check_reply(pending.request, transaction, frame)
+        elapsed_ns = self._clock.mono_ns() - pending.sent_ns
+        if isinstance(outcome, Violation):
+            self.figures.violations[outcome.wrong] += 1
+            self._fence()
+        else:
+            wire.answered = True
+            self._delay_s = RECONNECT_FIRST_S
+        pending.done(outcome, elapsed_ns)
+
+    def _unsolicited(self, wire: _Wire) -> None:
+        """Ignore a late, repeated or invented reply, up to a limit."""
+        self.figures.unsolicited += 1
+        wire.unsolicited += 1
+        if wire.unsolicited > UNSOLICITED_MAX:
+            self._fence()
+
+    def _watch(self) -> None:
+        """Fence when the oldest transaction is over its time; one timer serves all, so a poll costs none."""
+        self._watchdog = None
+        if not self._flying:
+            return
+        oldest = next(iter(self._flying))
+        left_ns = self._timeout_ns - (self._clock.mono_ns() - self._flying[oldest].sent_ns)
+        if left_ns > 0:
+            self._watchdog = self._reactor.callLater(left_ns / NS_PER_S, self._watch)
+            return
+        late = self._flying.pop(oldest)
+        self.figures.timeouts += 1
+        self._fence()
+        late.done(Silence("timeout", True), self._timeout_ns)
+
+    # -- fence and failure
+
+    def _fence(self, outcome: Violation | None = None) -> None:
+        """Abort the connection and make a new one.
+
+        The oldest in flight fails with `outcome` when the stream itself broke; other reads wait for the new connection.
+        """
+        self.figures.fences += 1
+        calm = self._wire is not None and self._wire.answered
+        self._drop_wire()
+        flown, self._flying = self._flying, {}
+        self._reconnect(at_once=calm)
+        if outcome is not None and flown:
+            first = flown.pop(next(iter(flown)))
+            first.done(outcome, self._clock.mono_ns() - first.sent_ns)
+        self._return_to_queue(flown)
+
+    def _return_to_queue(self, flown: dict[int, _Pending]) -> None:
+        """Queue reads once more, in their old order; a write that flew is undetermined and never repeated here."""
+        for pending in reversed(flown.values()):
+            if pending.request.writes or pending.sends >= SENDS_MAX or self.state is State.CLOSED:
+                pending.done(Silence("lost", True), self._clock.mono_ns() - pending.sent_ns)
+            else:
+                self._normal.appendleft(pending)
+
+    def _drop_wire(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            self._closing.add(wire)
+            wire.transport.abortConnection()
+
+    def _fail_all(self, reason: Literal["not connected", "closed"]) -> None:
+        waiting = [*self._flying.values(), *self._urgent, *self._normal]
+        self._flying.clear()
+        self._urgent.clear()
+        self._normal.clear()
+        for pending in waiting:
+            pending.done(Silence(reason, pending.request.writes and pending.sends > 0), 0)
+
+    # -- connecting
+
+    def _connect(self) -> None:
+        self._retry = None
+        self.state = State.CONNECTING
+        self._attempt = _Attempt(self)
+        self._connector = self._reactor.connectTCP(self._host, self._port, self._attempt, timeout=CONNECT_TIMEOUT_S)
+
+    def _reconnect(self, at_once: bool) -> None:
+        """Connect again: at once after a connection that had answered, else after a delay that doubles."""
+        if self.state is State.CLOSED:
+            return
+        if at_once:
+            self._connect()
+            return
+        self.state = State.WAITING
+        self._retry = self._reactor.callLater(self._delay_s * self._rng.uniform(1 - JITTER, 1 + JITTER), self._connect)
+        self._delay_s = min(2 * self._delay_s, RECONNECT_MAX_S)
+
+    def wire_up(self, wire: _Wire) -> None:
+        """Take a new connection into use."""
+        if self.state is not State.CONNECTING:
+            self._closing.add(wire)
+            wire.transport.abortConnection()
+            return
+        self.state = State.UP
+        self._wire = wire
+        self.figures.connects += 1
+        self._pump()
+
+    def attempt_failed(self, attempt: _Attempt, reason: str) -> None:
+        """Wait and try again; what waits in the queue fails now, so that nothing is sent late."""
+        if attempt is not self._attempt:
+            return
+        self._connector = None
+        self._reconnect(at_once=False)
+        self._fail_all("not connected")
+        self._on_down(reason)
+
+    def wire_lost(self, wire: _Wire) -> None:
+        """Handle the end of a connection: ours after a fence, or the peer's."""
+        if wire is self._wire:
+            self._wire = None
+            flown, self._flying = self._flying, {}
+            self._reconnect(at_once=wire.answered)
+            self._return_to_queue(flown)
+            if not wire.answered:
+                self._on_down("the gateway closed the connection before it answered anything")
+        self._closing.discard(wire)
+        self._tell_closed()
+
+    def _tell_closed(self) -> None:
+        if self._closed is not None and self.state is State.CLOSED and not self._closing:
+            closed, self._closed = self._closed, None
+            closed.callback(None)
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._watchdog, self._retry):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._watchdog = self._retry = None

@@ -1,0 +1,316 @@
+"""The poller of one gateway: which device is asked when, and what its silence means.
+
+Devices that answer are polled in cycles over the main line. A device that does not is taken out of the cycle and probed
+over a line of its own, seldom, so that a time-out and the fence that follows it cost the others nothing.
+Rule: this file decides about time and blame; what a reply or a failure does to the stage is `readings`' business.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from loguru import logger
+from twisted.internet.defer import Deferred, DeferredList
+
+from drivers.communication import CommunicationTags
+from drivers.device import Device, Gateway
+from drivers.modbus import ExceptionReply, Reply, Request, Violation, exception_meaning
+from drivers.modbus_tcp import RECONNECT_MAX_S, Line, Outcome, Silence, State
+from drivers.readings import DeviceReadings
+from drivers.watch import PositionWatch
+from scada.clock import NS_PER_S, Clock
+from scada.quality import UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION
+from scada.stage import Stage
+
+NS_PER_MS: Final = 1_000_000
+MISSES_LOST: Final = 3  # missed polls until a device, or a gateway, counts as lost (domain practice)
+BACKOFF_FIRST_S: Final = 1.0
+BACKOFF_MAX_S: Final = 60.0  # a repaired meter is seen within a minute
+JITTER: Final = 0.2
+PROBE_SHARE: Final = 0.05  # of the line's time that failing probes may take: the others lose less than 5 %
+BUSY_RETRIES: Final = 2  # repetitions inside one cycle after "busy" or "acknowledge"
+SILENT_AFTER: Final = 3  # consecutive time-outs of different devices with no reply between: it is the gateway
+
+
+@dataclass(slots=True)
+class _Station:
+    """The communication state of one device."""
+
+    readings: DeviceReadings
+    number: int  # its place in the gateway's communication tags
+    misses: int = 0  # consecutive; 0 = polled in the cycle, else probed
+    probe_due_ns: int = 0
+    busy: int = 0  # "busy" answers in this cycle
+    lost: bool = False  # reported as lost
+    with_gateway: bool = False  # its misses are the gateway's
+    refused: frozenset[int] = frozenset()  # blocks that it answers with an exception
+
+    @property
+    def id(self) -> str:
+        return self.readings.device.id
+
+
+class GatewayPoller:
+    """Poll the devices behind one gateway for as long as it runs."""
+
+    def __init__(
+        self, reactor: Any, clock: Clock, gateway: Gateway, devices: Sequence[Device], stage: Stage, rng: random.Random
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._gateway = gateway
+        self._stage = stage
+        self._rng = rng
+        self._stations = {d.id: _Station(DeviceReadings(d, stage), i) for i, d in enumerate(devices)}
+        make = (reactor, clock, gateway.host, gateway.port)
+        self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_down)
+        self.probe_line = Line(*make, 1, gateway.timeout_s, rng)
+        self._queue: deque[tuple[_Station, int]] = deque()
+        self._active = 0
+        self._cycle_from_ns = 0
+        self._cycle_timer: Any = None
+        self._probing = False
+        self._probe_not_before_ns = 0
+        self._silences = 0  # consecutive time-outs on the main line
+        self._failed_attempts = 0  # consecutive; of connecting, or of a gateway that takes connections and says nothing
+        self._online = False
+        self._share_line = False  # the gateway refuses a second connection: probes go over the main line
+        self._watches: dict[str, PositionWatch] = {}
+        self._tags = CommunicationTags(gateway, devices)
+
+    # -- life
+
+    def start(self) -> None:
+        """Connect and begin; gateways start spread over one period, so that they do not all ask in the same instant."""
+        self.line.open()
+        self._cycle_timer = self._reactor.callLater(self._rng.uniform(0, self._gateway.period_s), self._begin_cycle)
+
+    def stop(self) -> "Deferred[Any]":
+        """End everything; the Deferred fires when both lines hold no socket."""
+        if self._cycle_timer is not None and self._cycle_timer.active():
+            self._cycle_timer.cancel()
+        self._cycle_timer = None
+        for watch in self._watches.values():
+            watch.stop()
+        self._queue.clear()
+        return DeferredList([self.line.close(), self.probe_line.close()])
+
+    def command(self, request: Request, done: Callable[[Outcome], None]) -> None:
+        """Send a write before everything that waits; `done` is called once with its outcome."""
+        self.line.ask(request, lambda outcome, _: done(outcome), urgent=True)
+
+    def watch(self, device_id: str, target: int, verify_s: float) -> None:
+        """Read the switch of a device back quickly until it shows `target` (Dbpos) or `verify_s` have passed."""
+        if device_id in self._watches:
+            self._watches[device_id].stop()
+        readings = self._stations[device_id].readings
+        watch = PositionWatch(self._reactor, self._clock, self.line, readings, target, verify_s)
+        self._watches[device_id] = watch
+        watch.look()
+
+    # -- the cycle
+
+    def _begin_cycle(self) -> None:
+        self._cycle_timer = None
+        self._cycle_from_ns = self._clock.mono_ns()
+        if self.line.state is State.UP:
+            for station in self._stations.values():
+                station.busy = 0
+                if station.misses == 0:
+                    self._queue.append((station, 0))
+        self._probe()
+        self._fill()
+
+    def _fill(self) -> None:
+        """Keep as many devices in work as the gateway takes transactions; end the cycle when none is left."""
+        while self._queue and self._active < self._gateway.in_flight:
+            self._active += 1
+            self._ask(*self._queue.popleft())
+        if not self._active and self._cycle_from_ns:
+            self._end_cycle()
+
+    def _end_cycle(self) -> None:
+        spent_ns = self._clock.mono_ns() - self._cycle_from_ns
+        self._cycle_from_ns = 0
+        self._tags.cycle_ms(spent_ns / NS_PER_MS)
+        self._tags.timeouts(self.line.figures.timeouts + self.probe_line.figures.timeouts)
+        self._tags.stage(self._stage, self._clock.utc_ns())
+        if self.line.state is not State.CLOSED:
+            pause_s = max(0.0, self._gateway.period_s - spent_ns / NS_PER_S)
+            self._cycle_timer = self._reactor.callLater(pause_s, self._begin_cycle)
+
+    def _ask(self, station: _Station, block: int) -> None:
+        def done(outcome: Outcome, elapsed_ns: int) -> None:
+            self._answered(station, block, outcome, elapsed_ns)
+
+        self.line.ask(station.readings.requests[block], done)
+
+    def _answered(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> None:
+        """Take the outcome of one block in the cycle: go on with the next block, or with the next device."""
+        if self._take(station, block, outcome, elapsed_ns) and block + 1 < len(station.readings.requests):
+            self._ask(station, block + 1)
+            return
+        self._active -= 1
+        if isinstance(outcome, Silence) and outcome.reason in ("not connected", "closed"):
+            self._queue.clear()  # the others would fail in the same way
+        self._fill()
+
+    # -- judging
+
+    def _take(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> bool:
+        """Stage an outcome and place the blame; True when the device may be asked for its next block."""
+        if isinstance(outcome, Reply):
+            station.readings.accept(block, outcome.payload, self._clock.utc_ns())
+            self._reachable(station, elapsed_ns)
+            self._note_refusal(station, block, "")
+            return True
+        if isinstance(outcome, ExceptionReply):
+            return self._take_exception(station, block, outcome.code, elapsed_ns)
+        if isinstance(outcome, Violation):
+            self._miss(station, f"wrong reply: {outcome.wrong}", elapsed_ns)
+        elif outcome.reason == "timeout":
+            self._silences += 1
+            self._miss(station, "no answer in time", elapsed_ns)
+            if self._silences >= SILENT_AFTER:
+                self._silent()
+        return False  # a lost connection is nobody's miss: the line reports it when the gateway stays away
+
+    def _take_exception(self, station: _Station, block: int, code: int, elapsed_ns: int) -> bool:
+        meaning = exception_meaning(code)
+        self._silences = 0
+        if meaning.answer == "unreachable":
+            self._miss(station, f"exception {code:02X}, {meaning.name}", elapsed_ns)
+            return False
+        self._reachable(station, elapsed_ns)
+        self._tags.error(station.number)
+        if meaning.answer in ("busy", "pending"):
+            station.busy += 1
+            if station.busy <= BUSY_RETRIES:
+                self._queue.append((station, block))  # behind the others: it gets time
+                return False
+            station.readings.reject(block, UNCERTAIN_LAST_USABLE)
+            return True
+        station.readings.reject(block, meaning.quality)
+        self._note_refusal(station, block, f"exception {code:02X}, {meaning.name}")
+        return True
+
+    def _note_refusal(self, station: _Station, block: int, reason: str) -> None:
+        """Log when a block begins or ends to be refused."""
+        if bool(reason) == (block in station.refused):
+            return
+        station.refused = station.refused ^ {block}
+        what = f"is refused: {reason}" if reason else "is answered again"
+        logger.warning("device {} on gateway {}: block {} {}", station.id, self._gateway.id, block, what)
+
+    def _reachable(self, station: _Station, elapsed_ns: int) -> None:
+        self._silences = 0
+        self._tags.answer(station.number, elapsed_ns / NS_PER_MS)
+        if not self._online:
+            self._gateway_recovered()
+        if station.lost:
+            station.lost = False
+            logger.info("device {} on gateway {}: recovered", station.id, self._gateway.id)
+        station.misses = 0
+        station.with_gateway = False
+
+    def _miss(self, station: _Station, reason: str, cost_ns: int) -> None:
+        """Count a missed poll of one device, lower its qualities by stage, and set when it is probed next."""
+        station.misses += 1
+        self._tags.error(station.number)
+        longest_s = BACKOFF_MAX_S if self._online else RECONNECT_MAX_S
+        backoff_s = min(BACKOFF_FIRST_S * 2 ** min(station.misses - 1, 10), longest_s)
+        spread = self._rng.uniform(1 - JITTER, 1 + JITTER)
+        station.probe_due_ns = self._clock.mono_ns() + int(backoff_s * spread * NS_PER_S)
+        if station.misses == 1:
+            station.readings.lose(UNCERTAIN_LAST_USABLE)
+        elif station.misses == MISSES_LOST:
+            self._lower(station)
+            station.lost = True
+            logger.warning("device {} on gateway {}: lost, {}", station.id, self._gateway.id, reason)
+
+    def _lower(self, station: _Station) -> None:
+        station.readings.lose(UNCERTAIN_NO_COMMUNICATION)  # the stage turns it bad when it stays
+        self._tags.offline(station.number)
+
+    # -- probes
+
+    def _probe(self) -> None:
+        """Ask one missed device whether it is back, if one is due and the failing probes' share of time allows it."""
+        if self._probing or self.line.state is not State.UP:
+            return
+        now = self._clock.mono_ns()
+        due = [s for s in self._stations.values() if s.misses and s.probe_due_ns <= now]
+        if now < self._probe_not_before_ns and any(s.misses == 0 for s in self._stations.values()):
+            due = [s for s in due if s.misses < MISSES_LOST]  # the share protects the living; the first looks are free
+        if not due:
+            return
+        station = min(due, key=lambda s: s.probe_due_ns)
+        self._probing = True
+        line = self.line if self._share_line else self.probe_line
+        line.open()
+        line.ask(station.readings.requests[0], lambda outcome, ns: self._probed(station, outcome, ns))
+
+    def _probed(self, station: _Station, outcome: Outcome, elapsed_ns: int) -> None:
+        self._probing = False
+        if self.line.state is State.CLOSED:
+            return
+        self.probe_line.close()
+        if isinstance(outcome, Silence) and outcome.reason != "timeout":
+            self._share_line = self.line.state is State.UP  # no second connection to be had: not the device's fault
+            return
+        if isinstance(outcome, Silence):
+            self._miss(station, "no answer in time", elapsed_ns)
+        else:
+            self._take(station, 0, outcome, elapsed_ns)
+        now = self._clock.mono_ns()
+        if station.misses:
+            self._probe_not_before_ns = now + int(elapsed_ns * (1 / PROBE_SHARE - 1))
+            return
+        self._probe_not_before_ns = 0
+        for other in self._stations.values():  # what came back with it (a repaired line) need not wait
+            other.probe_due_ns = min(other.probe_due_ns, now)
+        self._probe()
+
+    # -- the gateway as a whole
+
+    def _on_down(self, reason: str) -> None:
+        """Count an attempt to connect that failed."""
+        self._gateway_failed(reason, self._failed_attempts + 1)
+
+    def _silent(self) -> None:
+        """Take a gateway that accepts connections and answers for nobody as lost; its devices are probed."""
+        self._silences = 0
+        now = self._clock.mono_ns()
+        for station in self._stations.values():
+            if station.misses < MISSES_LOST:
+                station.with_gateway = True
+                station.misses = MISSES_LOST
+                station.probe_due_ns = now + int(self._rng.uniform(0.5, 1.5) * NS_PER_S)
+        self._gateway_failed("it accepts the connection and answers nothing", MISSES_LOST)
+
+    def _gateway_failed(self, reason: str, attempts: int) -> None:
+        """Lower all tags of all devices in one pass, at the first failure and when it counts as lost."""
+        before, self._failed_attempts = self._failed_attempts, attempts
+        if before == 0:
+            self._online = False
+            self._tags.gateway_online(False)
+            logger.warning("gateway {}: lost, {}", self._gateway.id, reason)
+            for station in self._stations.values():
+                if station.misses < MISSES_LOST:
+                    station.readings.lose(UNCERTAIN_LAST_USABLE)
+        if before < MISSES_LOST <= attempts:
+            for station in self._stations.values():
+                self._lower(station)
+            self._tags.stage(self._stage, self._clock.utc_ns())
+
+    def _gateway_recovered(self) -> None:
+        self._failed_attempts = 0
+        self._online = True
+        self._tags.gateway_online(True)
+        logger.info("gateway {}: answers", self._gateway.id)
+        for station in self._stations.values():
+            if station.with_gateway:
+                station.with_gateway = False
+                station.misses = 0
