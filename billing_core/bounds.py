@@ -1,0 +1,77 @@
+"""Where the int64 scale ends, and the proof that the kernel stays inside it.
+
+Quantities are milli (thousandths of the priced unit), prices micro, money nano = milli * micro. Nothing in the kernel
+can overflow when `check_bounds` accepted the terms, because
+
+* counts * milli_per_count <= modulus * milli_per_count <= TOTAL_MAX                       (checked here)
+* a reading brings at most READING_NANO_MAX // dearest price milli; more is held as a jump  (terms)
+* balance, charged and billed totals move only while they stay within +-TOTAL_MAX           (kernel: HELD_LIMIT)
+* max_milli_per_s * seconds <= RATE_MAX * SECONDS_MAX < 2**62                               (checked here)
+* a split uses q*e + r*e//t with q = d//t, r = d%t < t <= SECONDS_MAX, so every product is below 2**62
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from billing_core.columns import (
+    T_ACCOUNT,
+    T_MAX_MILLI_PER_S,
+    T_MILLI_PER_COUNT,
+    T_MODULUS,
+    T_READING_MAX_MILLI,
+    T_TARIFF,
+    TERMS_WIDTH,
+    Table,
+)
+from billing_core.points import PointSpec
+from billing_core.tariff import Tariff
+from scada.errors import ConfigurationError, Fault
+
+TOTAL_MAX: Final = 2**61  # 2.3e9 units of currency; 2.3e15 units of quantity
+READING_NANO_MAX: Final = 2**60  # one reading interval of one point: 1.15e9 units of currency
+PRICE_MICRO_MAX: Final = 10**12  # a million per unit: covers currencies without decimals
+RATE_MAX: Final = 2**30  # milli per second: a thousand units a second, beyond any one connection
+SECONDS_MAX: Final = 2**31 - 1  # 68 years between two readings
+MODULUS_MAX: Final = 2**62
+
+
+def terms_table(points: Sequence[PointSpec], tariffs: Sequence[Tariff]) -> Table:
+    """Return (n_points, TERMS_WIDTH) terms of supply; raises ConfigurationError when check_bounds finds faults."""
+    faults = check_bounds(points, tariffs)
+    if faults:
+        raise ConfigurationError(faults)
+    dearest = [max(1, *tariff.price_micro.values()) for tariff in tariffs]
+    terms = np.zeros((len(points), TERMS_WIDTH), dtype=np.int64)
+    for row, point in enumerate(points):
+        terms[row, T_MILLI_PER_COUNT] = point.milli_per_count
+        terms[row, T_MODULUS] = point.modulus_counts
+        terms[row, T_MAX_MILLI_PER_S] = point.max_milli_per_s
+        terms[row, T_READING_MAX_MILLI] = READING_NANO_MAX // dearest[point.tariff]
+        terms[row, T_ACCOUNT] = point.account
+        terms[row, T_TARIFF] = point.tariff
+    return terms
+
+
+def check_bounds(points: Sequence[PointSpec], tariffs: Sequence[Tariff]) -> list[Fault]:
+    """Return a fault for every number that would let the kernel leave the int64 scale; empty when all is safe."""
+    faults = [
+        Fault("tariffs", f"{tariff.id}.price_micro.{rate}", f"{price} is out of scale", f"0 .. {PRICE_MICRO_MAX}")
+        for tariff in tariffs
+        for rate, price in tariff.price_micro.items()
+        if not 0 <= price <= PRICE_MICRO_MAX
+    ]
+    for point in points:
+        limits = (
+            ("milli_per_count", point.milli_per_count, 1, TOTAL_MAX),
+            ("modulus_counts", point.modulus_counts, 10, MODULUS_MAX),
+            ("modulus_counts * milli_per_count", point.modulus_counts * point.milli_per_count, 10, TOTAL_MAX),
+            ("max_milli_per_s", point.max_milli_per_s, 1, RATE_MAX),
+        )
+        faults += [
+            Fault("points", f"{point.id}.{name}", f"{value} is out of scale", f"{least} .. {most}")
+            for name, value, least, most in limits
+            if not least <= value <= most
+        ]
+    return faults

@@ -1,0 +1,18 @@
+"""The numba decorator with a type that mypy keeps, so that compiled functions stay checked functions."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(signature: Any, returns: Any = numba.int64) -> Callable[[F], F]:
+    """Compile a kernel function at import, for exactly one signature (a tuple of types), and cache it on disk."""
+    return cast("Callable[[F], F]", numba.njit(returns(*signature), cache=True))
+
+
+def inlined(function: F) -> F:
+    """Compile a small function into each caller."""
+    return cast("F", numba.njit(function, inline="always"))
