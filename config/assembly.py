@@ -1,0 +1,346 @@
+"""Turn checked tables into the plain records of the trades: gateways, devices, points, accounts, tariffs, breakers, networks.
+
+Rule: the tables have passed every check, so nothing here judges; every number is converted exactly once, from Decimal or
+Fraction to the integer the billing core wants.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from billing_core.points import AccountSpec, PointSpec
+from billing_core.tariff import MINUTES_OF_DAY, RATES, Slot, Tariff
+from config import settings
+from config.loader import Sources
+from config.schema import DAYS, MICRO, NANO, MeterRow, ProfileTable, SlotTable, TariffTable
+from config.tagging import GATEWAY, METER, device_folders, tag_id
+from drivers.device import NO_ROW, Device, Gateway
+from drivers.profile import CLOSED, INTERMEDIATE, OPEN, Billing, Profile, Register, Switch
+from scada.control import Breaker
+from scada.tags import TagTable
+from scada.topology import Edge, Network, Node
+
+OVERLOAD: Final = Fraction(12, 10)  # a connection carries at most 1.2 times its rating for long (domain notes H.4)
+SECONDS_PER_HOUR: Final = 3600
+MILLI: Final = 1000
+FIXED_NAMES: Final[Mapping[str, settings.Name]] = {
+    "Areas": settings.Name("区域", "Areas"),
+    "Stations": settings.Name("变电所", "Stations"),
+    "Tenants": settings.Name("租户", "Tenants"),
+    "Gateways": settings.Name("通信网关", "Gateways"),
+    "System": settings.Name("系统", "System"),
+    "core": settings.Name("核心", "Core"),
+}
+
+
+def profiles(sources: Sources) -> dict[str, Profile]:
+    return {table.id: _profile(table) for table in sources.by_id("profile").values()}
+
+
+def gateways(sources: Sources, tags: TagTable) -> tuple[Gateway, ...]:
+    row = _rows_of(sources, tags)
+    return tuple(
+        Gateway(
+            id=table.id,
+            host=table.host,
+            port=table.port,
+            in_flight=table.in_flight,
+            timeout_s=table.timeout_s,
+            period_s=table.period_s,
+            online_row=row(GATEWAY, table.id, "Online"),
+            timeouts_row=row(GATEWAY, table.id, "TimeoutCount"),
+            cycle_ms_row=row(GATEWAY, table.id, "CycleMs"),
+        )
+        for table in sources.by_id("gateway").values()
+    )
+
+
+def devices(sources: Sources, tags: TagTable) -> tuple[Device, ...]:
+    row = _rows_of(sources, tags)
+    known = profiles(sources)
+    point_of = {point.meter: number for number, point in enumerate(sources.by_id("point").values())}
+    return tuple(_device(meter, known[meter.profile], point_of, row) for meter in sources.by_id("meter").values())
+
+
+def points(sources: Sources) -> tuple[PointSpec, ...]:
+    meters, known = sources.by_id("meter"), sources.by_id("profile")
+    account_row = _numbers(sources, "tenant")
+    tariff_row = _numbers(sources, "tariff")
+    found = []
+    for point in sources.by_id("point").values():
+        meter = meters[point.meter]
+        profile = known[meter.profile]
+        found.append(
+            PointSpec(
+                id=point.id,
+                meter=meter.id,
+                account=account_row[point.account],
+                tariff=tariff_row[point.tariff],
+                medium=profile.medium,
+                unit=billing_register(profile).unit,
+                milli_per_count=profile.billing.milli_per_count * ratio_of(billing_register(profile).ratio, meter),
+                modulus_counts=profile.billing.modulus_counts,
+                max_milli_per_s=max_milli_per_s(meter, profile),
+            )
+        )
+    return tuple(found)
+
+
+def accounts(sources: Sources) -> tuple[AccountSpec, ...]:
+    meters, known = sources.by_id("meter"), sources.by_id("profile")
+    currency = sources.one("site").currency
+    breakers: dict[str, list[str]] = {}
+    for point in sources.by_id("point").values():
+        meter = meters[point.meter]
+        profile = known[meter.profile]
+        if profile.medium == "electricity" and profile.switch and not meter.protected:
+            breakers.setdefault(point.account, []).append(meter.id)
+    return tuple(
+        AccountSpec(
+            id=tenant.id,
+            name_zh=tenant.name_zh,
+            name_en=tenant.name_en,
+            currency=currency,
+            opening_nano=exact(tenant.opening, NANO),
+            alarm1_nano=exact(tenant.alarm1, NANO),
+            alarm2_nano=exact(tenant.alarm2, NANO),
+            overdraft_nano=exact(tenant.overdraft, NANO),
+            reconnect_nano=exact(tenant.reconnect, NANO),
+            protected=tenant.protected,
+            breakers=() if tenant.protected else tuple(breakers.get(tenant.id, ())),
+        )
+        for tenant in sources.by_id("tenant").values()
+    )
+
+
+def tariffs(sources: Sources) -> tuple[Tariff, ...]:
+    site = sources.one("site")
+    return tuple(
+        Tariff(
+            id=table.id,
+            name_zh=table.name_zh,
+            name_en=table.name_en,
+            medium=table.medium,
+            unit=table.unit,
+            currency=site.currency,
+            timezone=site.timezone,
+            price_micro={RATES.index(rate): exact(price, MICRO) for rate, price in table.price.items()},
+            slots=tuple(slots_of(table)),
+        )
+        for table in sources.by_id("tariff").values()
+    )
+
+
+def breakers(sources: Sources, tags: TagTable) -> tuple[Breaker, ...]:
+    """Return every device with a switch. A protected tenant's supply is protected too; gas is never opened remotely."""
+    row = _rows_of(sources, tags)
+    known = sources.by_id("profile")
+    tenants = sources.by_id("tenant")
+    guarded = {point.meter for point in sources.by_id("point").values() if tenants[point.account].protected}
+    found = []
+    for meter in sources.by_id("meter").values():
+        profile: ProfileTable = known[meter.profile]
+        if profile.switch is None:
+            continue
+        current = profile.switch.current
+        found.append(
+            Breaker(
+                id=meter.id,
+                name_zh=meter.name_zh,
+                name_en=meter.name_en,
+                kind="breaker" if profile.medium == "electricity" else "valve",
+                medium=profile.medium,
+                position_row=row(METER, meter.id, profile.switch.position),
+                current_row=row(METER, meter.id, current) if current else NO_ROW,
+                online_row=row(METER, meter.id, "Online"),
+                command_row=row(METER, meter.id, "CommandState"),
+                discrepancy_row=row(METER, meter.id, "Discrepancy"),
+                verify_s=profile.switch.verify_s,
+                protected=meter.protected or meter.id in guarded,
+                remote_close=profile.medium != "gas",
+            )
+        )
+    return tuple(found)
+
+
+def networks(sources: Sources) -> tuple[Network, ...]:
+    return tuple(
+        Network(
+            id=station.id,
+            name_zh=station.name_zh,
+            name_en=station.name_en,
+            nodes=tuple(Node(n.id, n.kind, n.name_zh, n.name_en, n.voltage_v) for n in station.node),
+            edges=tuple(Edge(e.id, e.kind, e.a, e.b, e.name_zh, e.name_en, e.device) for e in station.edge),
+        )
+        for station in sources.by_id("station").values()
+    )
+
+
+def names(sources: Sources) -> dict[str, settings.Name]:
+    """Return the names of everything that has an id, and of the fixed folders of tag paths."""
+    found = dict(FIXED_NAMES)
+    for kind in ("building", "gateway", "station", "meter", "point", "tenant", "tariff"):
+        found |= {table.id: settings.Name(table.name_zh, table.name_en) for table in sources.by_id(kind).values()}
+    for station in sources.by_id("station").values():
+        found |= {part.id: settings.Name(part.name_zh, part.name_en) for part in (*station.node, *station.edge)}
+    site = sources.one("site")
+    return found | {site.id: settings.Name(site.name_zh, site.name_en)}
+
+
+def credit(sources: Sources) -> settings.CreditSettings:
+    table = sources.one("credit")
+    friendly = tuple(
+        settings.FriendlyHours(frozenset(map(DAYS.index, hours.days)), minute_of(hours.start), minute_of(hours.end))
+        for hours in table.friendly
+    )
+    return settings.CreditSettings(**table.model_dump(exclude={"friendly"}), friendly=friendly)
+
+
+def field_settings(sources: Sources) -> settings.FieldSettings:
+    simulation = sources.one("simulation")
+    return settings.FieldSettings(
+        control_port=sources.one("field").control_port,
+        loads={
+            load.id: settings.LoadSettings(load.nominal, load.shape, load.seed)
+            for load in sources.by_id("load").values()
+        },
+        open_at_start=frozenset(simulation.open_at_start if simulation else ()),
+    )
+
+
+def exact(amount: Decimal, per_unit: int) -> int:
+    """Return a Decimal in integer parts of a unit; the schema has checked that nothing is lost."""
+    return int(amount * per_unit)
+
+
+def minute_of(text: str) -> int:
+    """Return minutes of the day of "HH:MM"; "24:00" is 1440."""
+    return int(text[:2]) * 60 + int(text[3:])
+
+
+def slots_of(tariff: TariffTable) -> Iterator[Slot]:
+    """Yield the slots of a tariff; one that crosses midnight becomes two, one without slots covers the week."""
+    if not tariff.slot:
+        rate = next(iter(tariff.price))
+        yield Slot(frozenset(range(len(DAYS))), 0, MINUTES_OF_DAY, RATES.index(rate))
+    for slot in tariff.slot:
+        yield from _split(slot)
+
+
+def _split(slot: SlotTable) -> Iterator[Slot]:
+    days = frozenset(map(DAYS.index, slot.days))
+    start, end, rate = minute_of(slot.start), minute_of(slot.end), RATES.index(slot.rate)
+    if start < end:
+        yield Slot(days, start, end, rate)
+        return
+    yield Slot(days, start, MINUTES_OF_DAY, rate)
+    if end:
+        yield Slot(frozenset((day + 1) % len(DAYS) for day in days), 0, end, rate)
+
+
+def ratio_of(ratio: str, meter: MeterRow) -> int:
+    """Return what a register's counts are multiplied with on this device."""
+    return {"": 1, "ct": meter.ct, "pt": meter.pt, "ctpt": meter.ct * meter.pt}[ratio]
+
+
+def billing_register(profile: ProfileTable) -> Any:
+    """Return the register table that a profile charges."""
+    return next(register for register in profile.registers if register.measure == profile.billing.measure)
+
+
+def max_milli_per_s(meter: MeterRow, profile: ProfileTable) -> int:
+    """Return what the connection can carry in thousandths of the priced unit per second, rounded up, at least 1.
+
+    Electricity: rated current x nominal voltage x phases x OVERLOAD, in W = Wh/h; others: max_per_h x OVERLOAD.
+    """
+    if profile.medium == "electricity":
+        watt = Fraction(meter.rated_current_a) * Fraction(profile.voltage_v) * profile.phases
+        return max(1, math.ceil(watt * OVERLOAD / SECONDS_PER_HOUR))
+    return max(1, math.ceil(Fraction(meter.max_per_h) * MILLI * OVERLOAD / SECONDS_PER_HOUR))
+
+
+def _rows_of(sources: Sources, tags: TagTable) -> Any:
+    site = sources.one("site").id
+    return lambda letter, owner, measure: tags.index[tag_id(site, letter, owner, measure)]
+
+
+def _numbers(sources: Sources, kind: str) -> dict[str, int]:
+    return {name: number for number, name in enumerate(sources.by_id(kind))}
+
+
+def _device(meter: MeterRow, profile: Profile, point_of: Mapping[str, int], row: Any) -> Device:
+    return Device(
+        id=meter.id,
+        gateway=meter.gateway,
+        unit=meter.unit,
+        profile=profile,
+        ct=meter.ct,
+        pt=meter.pt,
+        rows={register.measure: row(METER, meter.id, register.measure) for register in profile.registers},
+        point=point_of.get(meter.id, NO_ROW),
+        online_row=row(METER, meter.id, "Online"),
+        errors_row=row(METER, meter.id, "ErrorCount"),
+        response_ms_row=row(METER, meter.id, "ResponseTimeMs"),
+        position_row=row(METER, meter.id, profile.switch.position) if profile.switch else NO_ROW,
+    )
+
+
+def _profile(table: ProfileTable) -> Profile:
+    return Profile(
+        id=table.id,
+        maker=table.maker,
+        model=table.model,
+        medium=table.medium,
+        registers=tuple(
+            Register(
+                measure=register.measure,
+                function=register.function,
+                address=register.address,
+                type=register.type,
+                scale=Fraction(register.scale),
+                unit=register.unit,
+                description_zh=register.zh,
+                description_en=register.en,
+                order=register.order,
+                ratio=register.ratio,
+                absent=register.absent,
+                deadband=register.deadband,
+                low=register.low,
+                high=register.high,
+            )
+            for register in table.registers
+        ),
+        billing=Billing(**table.billing.model_dump()) if table.billing else None,
+        switch=_switch(table) if table.switch else None,
+        max_registers=table.max_registers,
+        merge_gap=table.merge_gap,
+        verified=table.verified,
+    )
+
+
+def _switch(table: ProfileTable) -> Switch:
+    switch = table.switch
+    assert switch is not None  # the caller has looked
+    states = [(raw, OPEN) for raw in switch.open_raw] + [(raw, CLOSED) for raw in switch.closed_raw]
+    states += [(raw, INTERMEDIATE) for raw in switch.intermediate_raw]
+    return Switch(
+        position=switch.position,
+        states=tuple(states),
+        function=switch.function,
+        address=switch.address,
+        open_value=switch.open_value,
+        close_value=switch.close_value,
+        current=switch.current,
+        verify_s=switch.verify_s,
+    )
+
+
+def point_places(sources: Sources) -> dict[str, settings.Place]:
+    return {p.id: settings.Place(p.building, p.floor, p.room) for p in sources.by_id("point").values()}
+
+
+def device_places(sources: Sources) -> dict[str, settings.Place]:
+    folders = device_folders(sources)
+    return {m.id: settings.Place(folders[m.id][1], m.floor, "") for m in sources.by_id("meter").values()}

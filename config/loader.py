@@ -1,0 +1,331 @@
+"""Read a configuration folder: TOML and CSV into checked tables, with every fault named by file and key or line.
+
+Rule: this file knows files, encodings and places, not meanings. A faulty table or row is reported and left out, and its id
+is remembered, so that one slip does not come back as a hundred unknown names.
+"""
+
+import csv
+import difflib
+import io
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from config import schema
+from scada.errors import Fault
+
+T = TypeVar("T", bound=schema.Table)
+NAMES_SHOWN_MAX: Final = 12  # a longer list of allowed names is no help
+FILE_BYTES_MAX: Final = 16 * 1024 * 1024  # 100,000 meters need about 10 MB; anything larger is not a configuration
+
+# file -> table name -> (model, how often it may stand there). "many" is an array of tables, "map" a table keyed by id.
+SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
+    "plant.toml": {
+        "site": (schema.SiteTable, "one"),
+        "scan": (schema.ScanTable, "one"),
+        "opcua": (schema.OpcuaTable, "one"),
+        "credit": (schema.CreditTable, "one"),
+        "history": (schema.HistoryTable, "one"),
+        "field": (schema.FieldTable, "one"),
+        "building": (schema.BuildingTable, "many"),
+        "gateway": (schema.GatewayTable, "many"),
+        "station": (schema.StationTable, "many"),
+    },
+    "tariffs.toml": {"tariff": (schema.TariffTable, "many")},
+    "alarms.toml": {"rule": (schema.RuleTable, "many")},
+    "field.toml": {"simulation": (schema.SimulationTable, "one"), "load": (schema.LoadTable, "map")},
+}
+CSV_FILES: Final[Mapping[str, tuple[str, type[schema.Table]]]] = {
+    "meters.csv": ("meter", schema.MeterRow),
+    "supply_points.csv": ("point", schema.PointRow),
+    "tenants.csv": ("tenant", schema.TenantRow),
+}
+REQUIRED_TABLES: Final = ("site",)
+OPTIONAL_FILES: Final = ("field.toml", "alarms.toml")  # a real plant is not simulated
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[T]):
+    """A checked table and where it stands."""
+
+    item: T
+    file: str
+    key: str  # dotted key of a TOML table, or "line 12" of a CSV
+
+    def fault(self, name: str, wrong: str, allowed: str) -> Fault:
+        """Return a fault at one key or column of this table ("" = the table as a whole)."""
+        return Fault(self.file, _place(self.key, name), wrong, allowed)
+
+
+@dataclass(slots=True)
+class Sources:
+    """Everything read from a folder. `tables[kind]` in file order; `ids[kind]` also knows the faulty ones."""
+
+    folder: Path
+    tables: dict[str, list[Placed[Any]]] = field(default_factory=dict)
+    ids: dict[str, set[str]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def many(self, kind: str) -> list[Placed[Any]]:
+        return self.tables.get(kind, [])
+
+    def one(self, kind: str) -> Any:
+        """Return the only table of a kind, or None when it is missing or faulty."""
+        tables = self.many(kind)
+        return tables[0].item if tables else None
+
+    def by_id(self, kind: str) -> dict[str, Any]:
+        """Return id -> table; of two tables with one id the first."""
+        found: dict[str, Any] = {}
+        for placed in self.many(kind):
+            found.setdefault(placed.item.id, placed.item)
+        return found
+
+    def keep(self, kind: str, placed: Placed[Any]) -> None:
+        self.tables.setdefault(kind, []).append(placed)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the nearest known name, or "" when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def listed(known: Iterable[str]) -> str:
+    """Return known names as a short list for the "allowed" part of a fault."""
+    names = sorted(known)
+    more = f", ... ({len(names)} in all)" if len(names) > NAMES_SHOWN_MAX else ""
+    return ", ".join(names[:NAMES_SHOWN_MAX]) + more if names else "nothing, none is defined"
+
+
+def read_sources(folder: Path) -> Sources:
+    """Read every file of a configuration folder and its profiles; faults are collected, never raised."""
+    sources = Sources(folder)
+    for name, sections in SECTIONS.items():
+        data = _read_toml(folder / name, name, sources)
+        if data is not None:
+            _read_sections(name, sections, data, sources)
+    for name, (kind, model) in CSV_FILES.items():
+        _read_csv(folder / name, name, kind, model, sources)
+    _read_profiles(sources)
+    return sources
+
+
+def profile_folder(folder: Path) -> Path:
+    """Return where a site's meter profiles are: its own `profiles`, or those that come with Wattkeeper."""
+    own = folder / "profiles"
+    return own if own.is_dir() else Path(__file__).parent / "profiles"
+
+
+def _read_profiles(sources: Sources) -> None:
+    for path in sorted(profile_folder(sources.folder).glob("*.toml")):
+        name = f"profiles/{path.name}"
+        data = _read_toml(path, name, sources)
+        if data is None:
+            continue
+        sources.ids.setdefault("profile", set()).add(str(data.get("id", path.stem)))
+        placed = _validate(schema.ProfileTable, data, name, "", sources)
+        if placed is None:
+            continue
+        if placed.item.id != path.stem:
+            sources.faults.append(placed.fault("id", f"'{placed.item.id}' in a file of another name", path.stem))
+        sources.keep("profile", placed)
+
+
+def _read_bytes(path: Path, name: str, sources: Sources) -> bytes | None:
+    if not path.is_file():
+        if name not in OPTIONAL_FILES:
+            sources.faults.append(Fault(name, "file", "missing", f"a file {name} in {path.parent}"))
+        return None
+    if path.stat().st_size > FILE_BYTES_MAX:
+        sources.faults.append(Fault(name, "file", "too large", f"at most {FILE_BYTES_MAX} bytes"))
+        return None
+    return path.read_bytes()
+
+
+def _read_toml(path: Path, name: str, sources: Sources) -> dict[str, Any] | None:
+    raw = _read_bytes(path, name, sources)
+    if raw is None:
+        return None
+    try:
+        return tomllib.loads(raw.decode("utf-8-sig"), parse_float=Decimal)
+    except UnicodeDecodeError as error:
+        sources.faults.append(Fault(name, f"byte {error.start}", "not UTF-8", "TOML text in UTF-8"))
+    except tomllib.TOMLDecodeError as error:
+        sources.faults.append(Fault(name, "file", f"not TOML: {error}", "TOML 1.0"))
+    return None
+
+
+def _read_sections(
+    name: str, sections: Mapping[str, tuple[type[schema.Table], str]], data: Mapping[str, Any], sources: Sources
+) -> None:
+    for key in data.keys() - sections.keys():
+        sources.faults.append(Fault(name, key, f"unknown table{nearest(key, sections)}", listed(sections)))
+    for key, (model, count) in sections.items():
+        if count == "one":
+            if key not in data and key in REQUIRED_TABLES:
+                sources.faults.append(Fault(name, key, "missing", f"a table [{key}]"))
+                continue
+            items: list[tuple[str, Any]] = [(key, data.get(key, {}))]
+        else:
+            items = list(_elements(name, key, count, data.get(key, {} if count == "map" else []), sources))
+        for place, item in items:
+            if isinstance(item, Mapping) and "id" in item:
+                sources.ids.setdefault(key, set()).add(str(item["id"]))
+            placed = _validate(model, item, name, place, sources)
+            if placed is not None:
+                sources.keep(key, placed)
+
+
+def _elements(name: str, key: str, count: str, value: Any, sources: Sources) -> Iterator[tuple[str, Any]]:
+    """Yield (place, table) of an array of tables or of a table keyed by id."""
+    if count == "many" and isinstance(value, list):
+        for number, item in enumerate(value, start=1):
+            label = item.get("id", item.get("name", number)) if isinstance(item, Mapping) else number
+            yield f"{key}.{label}", item
+    elif count == "map" and isinstance(value, Mapping):
+        for label, item in value.items():
+            yield f"{key}.{label}", {"id": label, **item} if isinstance(item, Mapping) else item
+    else:
+        wanted = f"an array of tables [[{key}]]" if count == "many" else f"a table [{key}]"
+        sources.faults.append(Fault(name, key, f"a {type(value).__name__}", wanted))
+
+
+def _read_csv(path: Path, name: str, kind: str, model: type[schema.Table], sources: Sources) -> None:
+    """Read a CSV with a heading; empty cells are absent, wholly empty lines and lines that begin with # are skipped."""
+    raw = _read_bytes(path, name, sources)
+    if raw is None:
+        return
+    text = _decode_csv(raw, name, sources)
+    if text is None:
+        return
+    reader = csv.reader(io.StringIO(text, newline=""))
+    heading = [cell.strip() for cell in next(reader, [])]
+    if not _heading_is_right(heading, name, model, sources):
+        return
+    for cells in reader:
+        line = f"line {reader.line_num}"
+        if not any(map(str.strip, cells)) or cells[0].startswith("#"):
+            continue
+        if any(map(str.strip, cells[len(heading) :])):
+            sources.faults.append(
+                Fault(name, line, f"{len(cells)} cells under {len(heading)} headings", "quotes around a text with commas")
+            )
+        row = {column: cell.strip() for column, cell in zip(heading, cells, strict=False) if cell.strip()}
+        sources.ids.setdefault(kind, set()).add(row.get("id", ""))
+        placed = _validate(model, row, name, line, sources)
+        if placed is not None:
+            sources.keep(kind, placed)
+
+
+def _decode_csv(raw: bytes, name: str, sources: Sources) -> str | None:
+    """Decode UTF-8 (with or without mark), else GB 18030, which Excel writes on a Chinese Windows."""
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            where = error.start
+    sources.faults.append(Fault(name, f"byte {where}", "neither UTF-8 nor GB 18030", "CSV text in UTF-8 or GB 18030"))
+    return None
+
+
+def _heading_is_right(heading: list[str], name: str, model: type[schema.Table], sources: Sources) -> bool:
+    known = list(model.model_fields)
+    faults = [
+        Fault(name, f"line 1, column '{column}'", f"unknown column{nearest(column, known)}", listed(known))
+        for column in heading
+        if column not in known
+    ]
+    faults += [
+        Fault(name, f"line 1, column '{column}'", "named twice", "each column once")
+        for column in sorted({column for column in heading if heading.count(column) > 1})
+    ]
+    faults += [
+        Fault(name, f"line 1, column '{column}'", "missing column", "a heading line with " + ", ".join(known))
+        for column, info in model.model_fields.items()
+        if info.is_required() and column not in heading
+    ]
+    sources.faults += faults
+    return not faults
+
+
+def _validate(model: type[T], data: Any, file: str, key: str, sources: Sources) -> Placed[T] | None:
+    """Return the checked table, or None after noting every fault in it."""
+    try:
+        return Placed(model.model_validate(data), file, key)
+    except ValidationError as error:
+        sources.faults += [_fault(model, data, file, key, detail) for detail in error.errors(include_url=False)]
+        return None
+
+
+def _fault(model: type[schema.Table], data: Any, file: str, key: str, detail: Any) -> Fault:
+    """Turn one pydantic error into a fault with a place, what is wrong and what is allowed."""
+    location: tuple[str | int, ...] = detail["loc"]
+    place = _place(key, ".".join(_labels(location, data)))
+    name = str(location[-1]) if location else ""
+    allowed = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if detail["type"] == "extra_forbidden":
+        known = _keys_at(model, location[:-1])
+        return Fault(file, place, f"unknown key{nearest(name, known)}", listed(known))
+    if detail["type"] == "missing":
+        return Fault(file, place, "missing", f"a value for '{name}'")
+    if detail["type"] == "string_pattern_mismatch":
+        allowed = PATTERN_WORDS.get(detail["ctx"]["pattern"], allowed)
+    wrong = _short(detail["input"])
+    if detail["type"] == "literal_error":
+        wrong += nearest(str(detail["input"]), [word.strip("' ") for word in allowed.replace(" or ", ",").split(",")])
+    return Fault(file, place, wrong, allowed)
+
+
+PATTERN_WORDS: Final = {
+    schema.ID_PATTERN: "lower-case letters, digits and hyphens, beginning with a letter or digit",
+    schema.MEASURE_PATTERN: "PascalCase: letters and digits, beginning with a capital",
+    schema.MINUTE_PATTERN: "a time of day HH:MM from 00:00 to 24:00",
+    r"^[A-Z]{3}$": "three capital letters (ISO 4217), for example CNY",
+}
+
+
+def _short(value: Any) -> str:
+    text = f"'{value}'" if isinstance(value, (str, Decimal)) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _place(key: str, name: str) -> str:
+    if key.startswith("line "):
+        return f"{key}, column '{name}'" if name else key
+    return ".".join(filter(None, (key, name))) or "file"
+
+
+def _labels(location: tuple[str | int, ...], data: Any) -> Iterator[str]:
+    """Yield the dotted parts of a place inside a table: an element of an array goes by its id or measure."""
+    for part in location:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+        label = data.get("id", data.get("measure")) if isinstance(part, int) and isinstance(data, Mapping) else None
+        yield str(label if label else part + 1 if isinstance(part, int) else part)
+
+
+def _keys_at(model: type[schema.Table], location: tuple[str | int, ...]) -> list[str]:
+    """Return the keys allowed in the table at a location inside a model."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        for name, info in model.model_fields.items():
+            if part in (name, info.alias):
+                model = _table_in(info.annotation) or model
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _table_in(annotation: Any) -> type[schema.Table] | None:
+    """Return the table model inside an annotation such as tuple[NodeTable, ...] or BillingTable | None."""
+    if isinstance(annotation, type) and issubclass(annotation, schema.Table):
+        return annotation
+    inner = (_table_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((table for table in inner if table), None)

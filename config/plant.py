@@ -1,0 +1,143 @@
+"""The plant: everything a room knows about the site it serves, loaded from a configuration folder.
+
+Rule: loading is all or nothing. `load` returns a plant that passed every check or raises ConfigurationError with every fault.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alarms.definition import AlarmDefinition
+from billing_core.points import AccountSpec, PointSpec
+from billing_core.tariff import Tariff
+from config import assembly
+from config.alarming import build_alarms
+from config.checks import check_all
+from config.loader import Sources, read_sources
+from config.settings import (
+    Building,
+    CreditSettings,
+    FieldSettings,
+    FriendlyHours,
+    HistorySettings,
+    LoadSettings,
+    Name,
+    OpcuaSettings,
+    Place,
+    Site,
+)
+from config.tagging import build_tags, tag_id
+from drivers.device import Device, Gateway
+from scada.control import Breaker
+from scada.errors import ConfigurationError
+from scada.image import SECTIONS, Layout
+from scada.tags import TagTable, layout_hash
+from scada.topology import Network
+
+__all__ = [
+    "Building",
+    "CreditSettings",
+    "FieldSettings",
+    "FriendlyHours",
+    "HistorySettings",
+    "LoadSettings",
+    "Name",
+    "OpcuaSettings",
+    "Place",
+    "Plant",
+    "Site",
+    "load",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """One site, ready to run. Tuples are in image order: a row number indexes the tuple and the columns alike."""
+
+    site: Site
+    scan_period_s: float
+    checkpoint_s: float
+    tags: TagTable
+    layout: Layout
+    gateways: tuple[Gateway, ...]
+    devices: tuple[Device, ...]
+    points: tuple[PointSpec, ...]
+    accounts: tuple[AccountSpec, ...]
+    tariffs: tuple[Tariff, ...]
+    alarms: tuple[AlarmDefinition, ...]
+    breakers: tuple[Breaker, ...]
+    networks: tuple[Network, ...]
+    names: Mapping[str, Name]  # by id of anything, and by fixed folder of tag paths
+    buildings: tuple[Building, ...]
+    point_places: Mapping[str, Place]  # by point id
+    device_places: Mapping[str, Place]  # by device id; a station's device stands in its station
+    serials: Mapping[str, str]  # device id -> number on the nameplate
+    device_feeder: Mapping[str, str]  # device id -> id of the breaker that supplies it, or ""
+    field: FieldSettings
+    opcua: OpcuaSettings
+    credit: CreditSettings
+    history: HistorySettings
+
+    def row(self, letter: str, owner: str, measure: str) -> int:
+        """Return the image row of a tag; KeyError when there is no such tag."""
+        return self.tags.index[tag_id(self.site.id, letter, owner, measure)]
+
+
+def load(folder: Path) -> Plant:
+    """Read and check a configuration folder. Raises ConfigurationError with every fault found."""
+    sources = read_sources(folder)
+    faults = sources.faults + list(check_all(sources))
+    if faults:
+        raise ConfigurationError(faults)
+    return _build(sources)
+
+
+def _build(sources: Sources) -> Plant:
+    """Make the plant of a configuration without faults."""
+    tags = build_tags(sources)
+    points = assembly.points(sources)
+    accounts = assembly.accounts(sources)
+    alarms = build_alarms(sources, tags)
+    scan, history = sources.one("scan"), sources.one("history")
+    return Plant(
+        site=Site(**sources.one("site").model_dump()),
+        scan_period_s=scan.period_s,
+        checkpoint_s=scan.checkpoint_s,
+        tags=tags,
+        layout=_layout(tags, points, accounts, alarms),
+        gateways=assembly.gateways(sources, tags),
+        devices=assembly.devices(sources, tags),
+        points=points,
+        accounts=accounts,
+        tariffs=assembly.tariffs(sources),
+        alarms=alarms,
+        breakers=assembly.breakers(sources, tags),
+        networks=assembly.networks(sources),
+        names=assembly.names(sources),
+        buildings=tuple(Building(**table.model_dump()) for table in sources.by_id("building").values()),
+        point_places=assembly.point_places(sources),
+        device_places=assembly.device_places(sources),
+        serials={meter.id: meter.serial for meter in sources.by_id("meter").values()},
+        device_feeder={meter.id: meter.feeder for meter in sources.by_id("meter").values()},
+        field=assembly.field_settings(sources),
+        opcua=OpcuaSettings(**sources.one("opcua").model_dump()),
+        credit=assembly.credit(sources),
+        history=HistorySettings(**history.model_dump()),
+    )
+
+
+def _layout(
+    tags: TagTable,
+    points: tuple[PointSpec, ...],
+    accounts: tuple[AccountSpec, ...],
+    alarms: tuple[AlarmDefinition, ...],
+) -> Layout:
+    """Return the image's layout: sections in the order of scada.image, hashed with the ids of their rows."""
+    rows: dict[str, list[str]] = {
+        "tags": [f"{tag.id} {tag.kind}" for tag in tags.tags],
+        "points": [point.id for point in points],
+        "accounts": [account.id for account in accounts],
+        "alarms": [alarm.id for alarm in alarms],
+    }
+    columns = [f"{section}.{name} {dtype}" for section, table in SECTIONS.items() for name, dtype in table.items()]
+    return Layout({section: len(rows[section]) for section in SECTIONS}, layout_hash([columns, *rows.values()]))

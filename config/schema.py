@@ -1,0 +1,318 @@
+"""The shape of every configuration file, as frozen pydantic models: which keys exist, their types, bounds and defaults.
+
+Rule: one table or one CSV row at a time. What takes two of them to judge (references, duplicates, loops) is in
+`config.checks`; nothing here reads a file. Money and prices arrive as Decimal and never pass through a float.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from drivers.profile import Ratio, RegisterType, WordOrder
+from scada.topology import EdgeKind, NodeKind
+from scada.units import UNECE_CODE
+
+Medium = Literal["electricity", "water", "gas", "steam", "heat", "cooling"]
+RateName = Literal["sharp", "peak", "flat", "valley", "deep_valley"]
+Shape = Literal["office", "workshop", "residential", "flat", "night"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+DAYS: Final[tuple[Day, ...]] = get_args(Day)
+ID_PATTERN: Final = r"^[a-z0-9][a-z0-9-]*$"
+MEASURE_PATTERN: Final = r"^[A-Z][A-Za-z0-9]*$"
+MINUTE_PATTERN: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+RATIO_MAX: Final = 100_000  # a 500 kV transformer has 5000; a larger number is a slip of the finger
+MONEY_MAX: Final = Decimal(1_000_000_000)  # 1e9 major units are 1e18 nano, which int64 still holds with room
+NANO: Final = 1_000_000_000
+MICRO: Final = 1_000_000
+
+
+def _known_unit(unit: str) -> str:
+    if unit not in UNECE_CODE:
+        raise ValueError(f"a unit of scada.units: {', '.join(filter(None, UNECE_CODE))} (or empty)")
+    return unit
+
+
+def _at_most(decimals: int) -> AfterValidator:
+    """Validate that a Decimal has at most so many decimals, so that its integer form is exact."""
+
+    def check(value: Decimal) -> Decimal:
+        if (value * 10**decimals) % 1:
+            raise ValueError(f"at most {decimals} decimals")
+        return value
+
+    return AfterValidator(check)
+
+
+def _yes_no(value: object) -> object:
+    """Accept the Chinese words a spreadsheet may hold; pydantic knows the English ones."""
+    return {"是": True, "否": False}.get(value, value) if isinstance(value, str) else value
+
+
+Id = Annotated[str, Field(pattern=ID_PATTERN, max_length=40)]
+Text = Annotated[str, Field(min_length=1, max_length=80)]
+Measure = Annotated[str, Field(pattern=MEASURE_PATTERN, max_length=60)]
+Unit = Annotated[str, AfterValidator(_known_unit)]
+Minute = Annotated[str, Field(pattern=MINUTE_PATTERN)]
+YesNo = Annotated[bool, BeforeValidator(_yes_no)]
+Money = Annotated[Decimal, Field(gt=-MONEY_MAX, lt=MONEY_MAX), _at_most(9)]
+Price = Annotated[Decimal, Field(ge=0, lt=MICRO), _at_most(6)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Table(BaseModel):
+    """A table whose every key is known and whose values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Named(Table):
+    """A thing with an identity and two names."""
+
+    id: Id
+    name_zh: Text
+    name_en: Text
+
+
+# ---- plant.toml ------------------------------------------------------------------------------------------------------
+
+
+class SiteTable(Named):
+    timezone: str  # IANA name
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]  # ISO 4217
+    currency_exponent: Literal[2] = 2  # decimals of a posted amount
+
+
+class ScanTable(Table):
+    period_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    checkpoint_s: Annotated[float, Field(ge=1, le=600)] = 10.0  # most seconds of charges that wait for the ledger
+
+
+class OpcuaTable(Table):
+    anonymous: bool = False  # admits a read-only session without a user
+
+
+class FriendlyTable(Table):
+    """Hours in which credit never switches off (a stop that is due waits), within one local day."""
+
+    days: tuple[Day, ...] = DAYS
+    start: Minute
+    end: Minute
+
+
+class CreditTable(Table):
+    """Credit control; defaults after the practice of State Grid companies (domain notes, E.2)."""
+
+    automatic: bool = True  # False: a person switches, the system only reminds
+    reconnect: bool = True  # close again by itself after a top-up
+    grace_s: Annotated[float, Field(ge=0)] = 600.0  # plant seconds between the last warning and the stop
+    stops_max: Annotated[int, Field(ge=1)] = 20  # switch-offs per interval before the guard holds the rest
+    stops_interval_s: Annotated[float, Field(gt=0)] = 600.0
+    load_max_kw: Annotated[float, Field(gt=0)] = 500.0  # load switched off per interval before the guard holds
+    hold_percent: Annotated[float, Field(gt=0, le=100)] = 5.0  # tenants due at once beyond which a person is asked
+    reconnect_spacing_s: Annotated[float, Field(ge=0)] = 2.0  # inrush: seconds between two reconnections
+    friendly: tuple[FriendlyTable, ...] = ()
+
+
+class HistoryTable(Table):
+    heartbeat_s: Annotated[float, Field(ge=10, le=3600)] = 600.0  # an unchanged value is recorded at least this often
+    retention_days: Annotated[int, Field(ge=1)] = 730
+
+
+class FieldTable(Table):
+    control_port: Port = 15010  # where the simulated field takes its orders
+
+
+class BuildingTable(Named):
+    floors: tuple[Text, ...] = ()
+
+
+class GatewayTable(Named):
+    host: Text
+    port: Port = 502
+    in_flight: Annotated[int, Field(ge=1, le=32)] = 1  # 32: request queue of common gateways
+    timeout_s: Annotated[float, Field(ge=0.05, le=30)] = 1.0
+    period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+
+
+class NodeTable(Named):
+    kind: NodeKind
+    voltage_v: Annotated[float, Field(gt=0)]
+
+
+class EdgeTable(Named):
+    kind: EdgeKind
+    a: Id
+    b: Id
+    device: str = ""  # of a breaker edge
+
+    @model_validator(mode="after")
+    def _device_and_kind_agree(self) -> "EdgeTable":
+        if (self.kind == "breaker") != bool(self.device):
+            raise ValueError("a breaker edge names its device, and only a breaker edge does")
+        return self
+
+
+class StationTable(Named):
+    node: tuple[NodeTable, ...]
+    edge: tuple[EdgeTable, ...]
+
+
+# ---- tariffs.toml ----------------------------------------------------------------------------------------------------
+
+
+class SlotTable(Table):
+    days: tuple[Day, ...] = DAYS
+    start: Minute
+    end: Minute  # exclusive; earlier than `start` means the next day
+    rate: RateName
+
+    @model_validator(mode="after")
+    def _lasts(self) -> "SlotTable":
+        if self.start == self.end or self.start == "24:00":
+            raise ValueError("a slot that lasts: start before 24:00 and different from end")
+        return self
+
+
+class TariffTable(Named):
+    medium: Medium
+    unit: Unit
+    price: dict[RateName, Price]  # currency per unit
+    slot: tuple[SlotTable, ...] = ()  # none: one rate all week
+
+
+# ---- alarms.toml -----------------------------------------------------------------------------------------------------
+
+
+class RuleTable(Table):
+    """One rule: which tags it watches and what it makes of each."""
+
+    name: Measure
+    on: Literal["device", "gateway", "account", "core"]
+    measures: Annotated[tuple[Measure, ...], Field(min_length=1)]
+    medium: Medium | None = None
+    profiles: tuple[Id, ...] = ()  # none: every profile
+    switch: bool | None = None  # True: only devices with a breaker or valve
+    comparison: Literal["above", "below", "equal"]
+    limit: float = 1.0  # an absolute limit, or a factor of `of`
+    of: Literal["", "rated_current", "nominal_voltage", "alarm1", "alarm2", "overdraft"] = ""
+    deadband: Annotated[float, Field(ge=0)] = 0.0  # absolute, or a factor of `of`
+    on_delay_s: Annotated[float, Field(ge=0)] = 0.0
+    off_delay_s: Annotated[float, Field(ge=0)] = 0.0
+    priority: Annotated[int, Field(ge=1, le=4)]
+    text_zh: Text
+    text_en: Text
+
+
+# ---- profiles/*.toml -------------------------------------------------------------------------------------------------
+
+
+class RegisterTable(Table):
+    measure: Measure
+    function: Literal[1, 2, 3, 4]
+    address: Annotated[int, Field(ge=0, le=65535)]
+    type: RegisterType
+    scale: Annotated[Decimal, Field(gt=0)] = Decimal(1)
+    unit: Unit = ""
+    zh: Text
+    en: Text
+    order: WordOrder = "ABCD"
+    ratio: Ratio = ""
+    absent: Annotated[int, Field(ge=0)] | None = None
+    deadband: Annotated[float, Field(ge=0)] = 0.0
+    low: float | None = None
+    high: float | None = None
+
+
+class BillingTable(Table):
+    measure: Measure
+    milli_per_count: Annotated[int, Field(ge=1)]
+    modulus_counts: Annotated[int, Field(ge=2, le=2**63 - 1)]
+
+
+class SwitchTable(Table):
+    position: Literal["Position"]
+    open_raw: Annotated[tuple[int, ...], Field(min_length=1)]  # raw values of the position register
+    closed_raw: Annotated[tuple[int, ...], Field(min_length=1)]
+    intermediate_raw: tuple[int, ...] = ()
+    function: Literal[5, 6, 16]
+    address: Annotated[int, Field(ge=0, le=65535)]
+    open_value: Annotated[int, Field(ge=0, le=65535)]
+    close_value: Annotated[int, Field(ge=0, le=65535)]
+    current: str = ""
+    verify_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+
+
+class ProfileTable(Table):
+    id: Id
+    maker: Text
+    model: Text
+    medium: Medium
+    source: Annotated[str, Field(min_length=1, max_length=300)]  # where the register map comes from
+    verified: bool = False
+    phases: Literal[0, 1, 3] = 0
+    voltage_v: Annotated[float, Field(ge=0)] = 0.0  # nominal, between phase and neutral
+    max_registers: Annotated[int, Field(ge=1, le=125)] = 125
+    merge_gap: Annotated[int, Field(ge=0, le=32)] = 0
+    billing: BillingTable | None = None
+    switch: SwitchTable | None = None
+    registers: Annotated[tuple[RegisterTable, ...], Field(min_length=1)]
+
+
+# ---- CSV rows --------------------------------------------------------------------------------------------------------
+
+
+class MeterRow(Named):
+    """One row of meters.csv: a meter, or a breaker with its protection unit."""
+
+    profile: str
+    gateway: str
+    unit: Annotated[int, Field(ge=1, le=247)]
+    serial: Text
+    ct: Annotated[int, Field(ge=1, le=RATIO_MAX)] = 1
+    pt: Annotated[int, Field(ge=1, le=RATIO_MAX)] = 1
+    rated_current_a: Annotated[float, Field(gt=0)] | None = None  # primary amperes; electricity
+    max_per_h: Annotated[float, Field(gt=0)] | None = None  # priced units per hour; other media
+    building: str = ""  # empty for the devices of a station
+    floor: str = ""
+    feeder: str = ""  # device with a switch that supplies this one
+    protected: YesNo = False
+
+
+class PointRow(Named):
+    """One row of supply_points.csv."""
+
+    meter: str
+    account: str
+    tariff: str
+    building: str
+    floor: str = ""
+    room: str = ""
+
+
+class TenantRow(Named):
+    """One row of tenants.csv: a tenant and the purse; amounts in major units of the currency."""
+
+    opening: Money = Decimal(0)
+    alarm1: Money
+    alarm2: Money
+    overdraft: Annotated[Money, Field(ge=0)] = Decimal(0)
+    reconnect: Money
+    protected: YesNo = False
+
+
+# ---- field.toml ------------------------------------------------------------------------------------------------------
+
+
+class LoadTable(Table):
+    """What a simulated meter sees."""
+
+    id: Id  # device
+    nominal: Annotated[float, Field(ge=0)]  # W, or priced units per hour
+    shape: Shape
+    seed: Annotated[int, Field(ge=0)]
+
+
+class SimulationTable(Table):
+    open_at_start: tuple[Id, ...] = ()  # devices whose breaker begins open

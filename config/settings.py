@@ -1,0 +1,103 @@
+"""The plain settings of a plant: small frozen records that rooms read from `config.plant.Plant`.
+
+Rule: no behaviour and no file formats; `config.assembly` fills them from checked tables.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """How a thing is shown to people."""
+
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The park."""
+
+    id: str
+    name_zh: str
+    name_en: str
+    timezone: str  # IANA name
+    currency: str  # ISO 4217
+    currency_exponent: int = 2  # decimals of a posted amount
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """One building and its floors from the bottom to the top."""
+
+    id: str
+    name_zh: str
+    name_en: str
+    floors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a supply point is."""
+
+    building: str  # id
+    floor: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpcuaSettings:
+    """What the OPC UA server admits."""
+
+    anonymous: bool  # a read-only session without a user
+
+
+@dataclass(frozen=True, slots=True)
+class FriendlyHours:
+    """Hours of a local day in which credit never switches off: [start, end) minutes; end < start crosses midnight."""
+
+    days: frozenset[int]  # 0 Monday .. 6 Sunday: the day on which the hours begin
+    start_minute: int
+    end_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditSettings:
+    """How credit control behaves; see config/README.md, table [credit]."""
+
+    automatic: bool
+    reconnect: bool
+    grace_s: float  # plant seconds
+    stops_max: int
+    stops_interval_s: float  # plant seconds
+    load_max_kw: float
+    hold_percent: float
+    reconnect_spacing_s: float  # plant seconds
+    friendly: tuple[FriendlyHours, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """What the historian keeps."""
+
+    heartbeat_s: float  # plant seconds between two records of an unchanged value
+    retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """What one simulated meter sees."""
+
+    nominal: float  # W of electricity, else priced units per hour
+    shape: str  # one of config.schema.Shape
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSettings:
+    """The simulated field. A device without a load of its own carries what hangs below it (`Plant.device_feeder`)."""
+
+    control_port: int
+    loads: Mapping[str, LoadSettings]  # device id -> load
+    open_at_start: frozenset[str]  # devices whose breaker begins open; every other begins closed
