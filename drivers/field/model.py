@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from drivers.device import Device
 from drivers.field.mechanism import Mechanism
-from drivers.field.quantities import main_dimension, nominal_base
+from drivers.field.quantities import counted_unit
 from drivers.field.registers import ratio_of, units_per_count
 from drivers.field.shapes import Noise, Shape, levels, mix
 from drivers.profile import CLOSED
@@ -30,8 +30,8 @@ class SimMeter:
 
     device: Device
     nominal: float = 0.0
-    # load at shape 1.0, in the unit of the billing register per hour: kW for kWh, m3/h for m3, t/h, GJ/h; without a
-    # billing register in kW, m3/h or t/h. For a meter with meters below, what it feeds besides them.
+    # load at shape 1.0: W for electricity, else the unit of the billing register per hour (m3/h, t/h, GJ/h).
+    # For a device with meters below, what it feeds besides them.
     parent: str = ""  # device id of the breaker it hangs behind, "" when it hangs at the source
     shape: Shape = "office"
     seed: int = 0
@@ -55,11 +55,11 @@ class MeterState:
 
     def __init__(self, meter: SimMeter) -> None:
         self.meter = meter
-        self.main = main_dimension(meter.device.profile)
+        self.main, unit_base = counted_unit(meter.device.profile)
         self.parent: MeterState | None = None
         self.below: list[MeterState] = []  # meters of the same medium that it measures together
         self.mechanism = Mechanism(meter.seed, meter.closed) if meter.device.profile.switch else None
-        self.own_milli = int(nominal_base(meter.device.profile) * PERMILLE * round(meter.nominal * 1e6) / 1_000_000)
+        self.own_milli = round(meter.nominal * 1000.0 * (1.0 if meter.medium == "electricity" else float(unit_base)))
         self.nominal_milli = self.own_milli  # with what is below; set when the tree is known
         self.noise = Noise(meter.seed)
         self.wander = 0.0  # the noise at this step
@@ -87,7 +87,7 @@ class MeterState:
         if billing is None:
             raise ValueError(f"{device.id} has no billing register")
         register = next(r for r in device.profile.registers if r.measure == billing.measure)
-        per_count = units_per_count(register, ratio_of(device, register.ratio)) * nominal_base(device.profile)
+        per_count = units_per_count(register, ratio_of(device, register.ratio)) * counted_unit(device.profile)[1]
         exact = counts * per_count * PER_BASE_UNIT
         return -(-exact.numerator // exact.denominator)  # upwards, so that the register really shows it
 

@@ -101,21 +101,11 @@ def quantity_of(register: Register) -> Quantity:
     )
 
 
-def main_dimension(profile: Profile) -> Dimension:
-    """Return the dimension the meter counts: that of its billing register, else the usual one of its medium."""
-    return _main(profile)[0]
-
-
-def nominal_base(profile: Profile) -> Fraction:
-    """Return how many base units per hour one unit of nominal load is (1000 for kW, m3/h and t/h)."""
-    return _main(profile)[1]
-
-
-def _main(profile: Profile) -> tuple[Dimension, Fraction]:
-    if profile.billing is not None:
-        unit = next(r.unit for r in profile.registers if r.measure == profile.billing.measure)
-        return UNITS[unit]
-    return MEDIA[profile.medium].main, Fraction(1000)
+def counted_unit(profile: Profile) -> tuple[Dimension, Fraction]:
+    """Return what the meter counts and the base units of one unit of it: its billing register's, else the medium's."""
+    if profile.billing is None:
+        return MEDIA[profile.medium].main, Fraction(1000)
+    return UNITS[next(r.unit for r in profile.registers if r.measure == profile.billing.measure)]
 
 
 def equivalent(medium: str, dimension: Dimension, main: Dimension) -> Fraction:
