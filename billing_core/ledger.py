@@ -1,0 +1,178 @@
+"""The rules of the books: balanced transfers, their canonical form, the hash chain, the chart of accounts.
+
+Rule: pure. Sign: positive credits an account. A wallet's balance is what the tenant still has; revenue grows by charges;
+cash and clearing go below zero by what was received, so that every transfer, and the whole ledger, sums to zero.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from billing_core.tariff import Slot, Tariff
+from scada.errors import Refused
+
+GENESIS: Final = b"\0" * 32  # hash before the first transfer
+CASH: Final = "cash"
+OPENING: Final = "opening"
+ROUNDING: Final = "rounding"
+COUNTER: Final = "counter"  # the channel whose money is cash at once
+KINDS: Final = ("charge", "topup", "opening", "reversal")
+NANO_PER_UNIT: Final = 1_000_000_000
+
+Entry = tuple[str, int]  # account id, nano
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One movement of money, before it has a place in the chain."""
+
+    key: str  # idempotency key
+    kind: str
+    site: str
+    plant_time_s: int
+    who: str
+    station: str
+    memo: str
+    entries: tuple[Entry, ...]
+    charges_hash: bytes = b""  # sha256 of the charge rows it pays for
+
+    def __post_init__(self) -> None:
+        """Refuse what must never be posted; a failure here is a programmer's error."""
+        assert self.kind in KINDS, self.kind
+        assert 1 <= len(self.key) <= 200, self.key
+        assert len(self.entries) >= 2, "a transfer has two sides"
+        assert all(nano != 0 for _, nano in self.entries), "an entry moves money"
+        assert sum(nano for _, nano in self.entries) == 0, "a transfer sums to zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the hash chain."""
+
+    seq: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a tenant is given for a top-up."""
+
+    number: str
+    seq: int
+    account: str
+    amount_nano: int
+    balance_nano: int  # in the books right after it
+    currency: str
+    channel: str
+    plant_time_s: int
+    who: str
+    station: str
+    repeated: bool  # the key had been posted before; nothing was posted now
+    credit_now_nano: int  # what the running engine has still to add to its live balance
+
+
+@dataclass(frozen=True, slots=True)
+class TopUpLimits:
+    """What may be paid in at once. Amounts in nano."""
+
+    least_nano: int = NANO_PER_UNIT  # one unit of the currency
+    most_nano: int = 5_000 * NANO_PER_UNIT  # common limit of Chinese counters, product.md A
+    balance_most_nano: int = 1_000_000 * NANO_PER_UNIT  # hoarding limit
+    step_nano: int = NANO_PER_UNIT // 100  # smallest coin
+
+
+def canonical(transfer: Transfer, seq: int, posted_at_us: int) -> bytes:
+    """Return the bytes that are hashed: one JSON object, keys sorted, no spaces, ASCII."""
+    fields = {
+        "seq": seq,
+        "key": transfer.key,
+        "kind": transfer.kind,
+        "site": transfer.site,
+        "plant_time_s": transfer.plant_time_s,
+        "posted_at_us": posted_at_us,
+        "who": transfer.who,
+        "station": transfer.station,
+        "memo": transfer.memo,
+        "entries": transfer.entries,
+        "charges": transfer.charges_hash.hex(),
+    }
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def chain(previous: bytes, body: bytes) -> bytes:
+    """Return the hash of a transfer that follows one whose hash is `previous`."""
+    return hashlib.sha256(previous + body).digest()
+
+
+def wallet(account: str) -> str:
+    """Return the ledger account of a tenant's purse."""
+    return f"wallet:{account}"
+
+
+def revenue(medium: str) -> str:
+    """Return the ledger account that the charges of a medium are credited to."""
+    return f"revenue:{medium}"
+
+
+def source_of(channel: str) -> str:
+    """Return the ledger account that money of a channel comes from."""
+    return CASH if channel == COUNTER else f"clearing:{channel}"
+
+
+def charge_entries(wallets: Mapping[str, int], media: Mapping[str, int]) -> tuple[Entry, ...]:
+    """Return the entries of one checkpoint: every wallet debited, every medium's revenue credited. Free parts vanish."""
+    debits = [(wallet(account), -nano) for account, nano in sorted(wallets.items()) if nano]
+    credits = [(revenue(medium), nano) for medium, nano in sorted(media.items()) if nano]
+    return (*debits, *credits)
+
+
+def top_up_refusal(limits: TopUpLimits, amount_nano: int, balance_nano: int, key: str) -> Refused | None:
+    """Return why a top-up is not granted, or None."""
+    rules = (
+        ("topup.key-length", 1 <= len(key) <= 150, "a key has 1 to 150 characters"),
+        ("topup.amount-below", amount_nano >= limits.least_nano, f"least is {limits.least_nano} nano"),
+        ("topup.amount-above", amount_nano <= limits.most_nano, f"most is {limits.most_nano} nano"),
+        ("topup.amount-coins", amount_nano % limits.step_nano == 0, f"steps of {limits.step_nano} nano"),
+        (
+            "topup.balance-above",
+            balance_nano + amount_nano <= limits.balance_most_nano,
+            f"no balance above {limits.balance_most_nano} nano",
+        ),
+    )
+    for code, granted, detail in rules:
+        if not granted:
+            return Refused(code, detail)
+    return None
+
+
+def tariff_body(tariff: Tariff) -> dict[str, Any]:
+    """Return everything that decides a price, as plain JSON data."""
+    slots: Sequence[list[Any]] = [
+        [sorted(slot.days), slot.start_minute, slot.end_minute, slot.rate] for slot in tariff.slots
+    ]
+    prices = {str(rate): price for rate, price in tariff.price_micro.items()}
+    return {
+        "id": tariff.id,
+        "medium": tariff.medium,
+        "unit": tariff.unit,
+        "currency": tariff.currency,
+        "timezone": tariff.timezone,
+        "price_micro": prices,
+        "slots": sorted(slots),
+    }
+
+
+def tariff_of(body: Mapping[str, Any]) -> Tariff:
+    """Return the tariff that a stored body describes; names are not part of it."""
+    slots = tuple(Slot(frozenset(days), start, end, rate) for days, start, end, rate in body["slots"])
+    prices = {int(rate): int(price) for rate, price in body["price_micro"].items()}
+    return Tariff(
+        body["id"], "", "", body["medium"], body["unit"], body["currency"], body["timezone"], prices, slots
+    )  # fmt: skip
+
+
+def tariff_hash(body: Mapping[str, Any]) -> bytes:
+    """Return the hash that names a tariff version."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()
