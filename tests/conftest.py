@@ -1,19 +1,22 @@
-"""What several folders of tests share: a real PostgreSQL for the session, a fresh data base for each test."""
+"""What several folders of tests share: a real PostgreSQL, a fresh data base for each test, and the running reactor."""
 
+import asyncio
 import itertools
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from scada import database, embedded_postgres
+from scada import database, embedded_postgres, room
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -99,3 +102,50 @@ def empty_postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
     name = f"empty_{next(_numbers)}"
     yield postgres_server.make(name)
     postgres_server.drop(name)
+
+
+class ReactorLoop:
+    """Twisted's reactor on a uvloop loop in a thread of its own; there can be only one in a process."""
+
+    def __init__(self) -> None:
+        self.loop, self.reactor = room.install_loop()
+        started = threading.Event()
+        self.reactor.callWhenRunning(started.set)
+        self._thread = threading.Thread(target=self._run, name="reactor")
+        self._thread.start()
+        started.wait()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.reactor.run(installSignalHandlers=False)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], within_s: float = 50.0) -> Any:
+        """Run a coroutine on the loop; a task or a delayed call that it leaves behind fails the test."""
+        before = {call for call in self.reactor.getDelayedCalls() if call.active()}
+        result = asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(within_s)
+        left = asyncio.run_coroutine_threadsafe(self._left(), self.loop).result(within_s)
+        calls = [call for call in self.reactor.getDelayedCalls() if call.active() and call not in before]
+        assert not left, f"tasks left behind: {left}"
+        assert not calls, f"delayed calls left behind: {calls}"
+        return result
+
+    async def _left(self) -> list[str]:
+        for _ in range(20):  # what was cancelled needs a few rounds to end
+            await asyncio.sleep(0.005)
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            if not tasks:
+                return []
+        return [repr(task) for task in tasks]
+
+    def stop(self) -> None:
+        self.reactor.callFromThread(self.reactor.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@pytest.fixture(scope="session")
+def reactor_loop() -> Iterator[ReactorLoop]:
+    """The process's reactor, running."""
+    made = ReactorLoop()
+    yield made
+    made.stop()

@@ -1,0 +1,243 @@
+"""Replies that would bill wrongly: every class is played into a line, and none may ever become a value.
+
+Each class is a function of the right reply. The line gets the bytes, then time passes until it gives up; the request
+must end in anything but a `Reply`.
+"""
+
+import random
+import struct
+from collections.abc import Callable
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+
+from drivers.modbus import ExceptionReply, Reply, Request, Violation, read_request, write_request
+from drivers.modbus_tcp import UNSOLICITED_MAX, Line, Outcome, Silence
+
+UNIT, FUNCTION, ADDRESS, COUNT = 5, 3, 0x10, 4
+READ = read_request(UNIT, FUNCTION, ADDRESS, COUNT)
+COILS = read_request(UNIT, 1, ADDRESS, 11)
+WRITE_6 = write_request(UNIT, 6, 13, [0xFF00])
+WRITE_5 = write_request(UNIT, 5, 1, [1])
+WRITE_16 = write_request(UNIT, 16, 13, [1, 2])
+VALUES = bytes.fromhex("0012D68708FC0000")
+
+
+class SteppedClock:
+    """The clock of the fake reactor."""
+
+    speed = 1
+
+    def __init__(self, reactor: MemoryReactorClock) -> None:
+        self._reactor = reactor
+
+    def utc_ns(self) -> int:
+        return int(self._reactor.seconds() * 1e9)
+
+    def mono_ns(self) -> int:
+        return int(self._reactor.seconds() * 1e9)
+
+
+class Wired(StringTransport):  # type: ignore[misc]
+    """A transport that knows what a line asks of it."""
+
+    aborted = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        assert enabled
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+class Bench:
+    """A line over a fake reactor with one connection made."""
+
+    def __init__(self, in_flight: int = 1) -> None:
+        self.reactor = MemoryReactorClock()
+        self.line = Line(self.reactor, SteppedClock(self.reactor), "h", 502, in_flight, 1.0, random.Random(1))
+        self.line.open()
+        self.transport = self.connect()
+        self.outcomes: list[Outcome] = []
+
+    def connect(self) -> Wired:
+        factory = self.reactor.tcpClients[-1][2]
+        self.wire = factory.buildProtocol(None)
+        transport = Wired()
+        self.wire.makeConnection(transport)
+        return transport
+
+    def ask(self, request: Request) -> int:
+        """Ask and return the transaction id that went out last."""
+        self.line.ask(request, lambda outcome, _: self.outcomes.append(outcome))
+        sent = self.transport.value()
+        self.transport.clear()
+        return sent[0] << 8 | sent[1]
+
+
+def frame(transaction: int, pdu: bytes, unit: int = UNIT, protocol: int = 0, length: int | None = None) -> bytes:
+    return struct.pack(">HHHB", transaction, protocol, 1 + len(pdu) if length is None else length, unit) + pdu
+
+
+def read_pdu(payload: bytes = VALUES, function: int = FUNCTION, count: int | None = None) -> bytes:
+    return bytes((function, len(payload) if count is None else count)) + payload
+
+
+Hostile = Callable[[int], bytes]
+
+# name -> bytes on the wire, made from the transaction id of the request
+READ_CLASSES: dict[str, Hostile] = {
+    "transaction of the previous request": lambda t: frame((t - 1) % 65536, read_pdu()),
+    "transaction of a future request": lambda t: frame((t + 1) % 65536, read_pdu()),
+    "transaction with swapped bytes": lambda t: frame(t >> 8 | (t & 0xFF) << 8 ^ 1, read_pdu()),
+    "transaction zero": lambda t: frame(0, read_pdu()),
+    "transaction inverted": lambda t: frame(t ^ 0xFFFF, read_pdu()),
+    "old reply repeated five times": lambda t: 5 * frame((t - 1) % 65536, read_pdu()),
+    "unit of the next meter": lambda t: frame(t, read_pdu(), unit=UNIT + 1),
+    "unit 0": lambda t: frame(t, read_pdu(), unit=0),
+    "unit 255": lambda t: frame(t, read_pdu(), unit=255),
+    "function 4 for 3": lambda t: frame(t, read_pdu(function=4)),
+    "function 1 for 3": lambda t: frame(t, read_pdu(function=1)),
+    "function 6 for 3": lambda t: frame(t, bytes.fromhex("0600100001")),
+    "function 16 for 3": lambda t: frame(t, bytes.fromhex("1000100004")),
+    "function 0": lambda t: frame(t, read_pdu(function=0)),
+    "function 23 for 3": lambda t: frame(t, read_pdu(function=23)),
+    "protocol id 7": lambda t: frame(t, read_pdu(), protocol=7),
+    "protocol id 1": lambda t: frame(t, read_pdu(), protocol=1),
+    "protocol id 0x0100": lambda t: frame(t, read_pdu(), protocol=0x100),
+    "one register fewer": lambda t: frame(t, read_pdu(VALUES[:6])),
+    "one register only": lambda t: frame(t, read_pdu(VALUES[:2])),
+    "no register": lambda t: frame(t, read_pdu(b"")),
+    "three registers more": lambda t: frame(t, read_pdu(VALUES + VALUES[:6])),
+    "one register more": lambda t: frame(t, read_pdu(VALUES + b"\0\0")),
+    "125 registers": lambda t: frame(t, read_pdu(bytes(250))),
+    "byte count too small": lambda t: frame(t, read_pdu(count=2)),
+    "byte count too big": lambda t: frame(t, read_pdu(count=20)),
+    "byte count 0 with values": lambda t: frame(t, read_pdu(count=0)),
+    "byte count 255": lambda t: frame(t, read_pdu(count=255)),
+    "odd byte count with as many bytes": lambda t: frame(t, read_pdu(VALUES[:7])),
+    "odd byte count one too many": lambda t: frame(t, read_pdu(VALUES + b"\0")),
+    "odd byte count, even bytes": lambda t: frame(t, read_pdu(count=7)),
+    "count in registers instead of bytes": lambda t: frame(t, read_pdu(count=COUNT)),
+    "length 0": lambda t: frame(t, read_pdu(), length=0),
+    "length 1": lambda t: frame(t, read_pdu(), length=1),
+    "length 2": lambda t: frame(t, read_pdu(), length=2),
+    "length one too short": lambda t: frame(t, read_pdu(), length=10),
+    "length one too long, then the next byte": lambda t: frame(t, read_pdu(), length=12) + b"\0",
+    "length 255": lambda t: frame(t, read_pdu(), length=255) + bytes(300),
+    "length 65535": lambda t: frame(t, read_pdu(), length=65535) + bytes(300),
+    "truncated in the header": lambda t: frame(t, read_pdu())[:4],
+    "truncated before the unit": lambda t: frame(t, read_pdu())[:6],
+    "truncated in the values": lambda t: frame(t, read_pdu())[:-1],
+    "garbage before": lambda t: b"\xff\xfe\xfd\xfc\xfb\xfa\xf9" + frame(t, read_pdu()),
+    "one byte before": lambda t: b"\0" + frame(t, read_pdu()),
+    "text of a web server": lambda t: b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "RTU frame instead of TCP": lambda t: bytes.fromhex("05030800 12D68708FC0000ABCD"),
+    "request echoed": READ.encode,
+    "exception of another function": lambda t: frame(t, bytes((0x84, 2))),
+    "exception bit with the values": lambda t: frame(t, read_pdu(function=FUNCTION | 0x80)),
+    "exception without a code": lambda t: frame(t, bytes((0x83,))),
+    "exception with two codes": lambda t: frame(t, bytes((0x83, 2, 2))),
+    "exception of another unit": lambda t: frame(t, bytes((0x83, 2)), unit=UNIT + 1),
+    "exception with code 0": lambda t: frame(t, bytes((0x83, 0))),
+    "exception with a maker's code": lambda t: frame(t, bytes((0x83, 0x4B))),
+    "exception 5, acknowledge": lambda t: frame(t, bytes((0x83, 5))),
+    "exception 6, busy": lambda t: frame(t, bytes((0x83, 6))),
+    "exception 0A, no path": lambda t: frame(t, bytes((0x83, 0x0A))),
+    "exception 0B, target silent": lambda t: frame(t, bytes((0x83, 0x0B))),
+    "nothing": lambda t: b"",
+}
+COIL_CLASSES: dict[str, Hostile] = {
+    "coils: padding bits set": lambda t: frame(t, b"\x01\x02\xff\xff"),
+    "coils: one byte fewer": lambda t: frame(t, b"\x01\x01\xff"),
+    "coils: one byte more": lambda t: frame(t, b"\x01\x03\xff\x07\x00"),
+    "coils: function 2 for 1": lambda t: frame(t, b"\x02\x02\xff\x07"),
+}
+WRITE_CLASSES: dict[str, tuple[Request, Hostile]] = {
+    "write: another value echoed": (WRITE_6, lambda t: frame(t, bytes.fromhex("06000DFF01"))),
+    "write: another address echoed": (WRITE_6, lambda t: frame(t, bytes.fromhex("06000EFF00"))),
+    "write: echo cut": (WRITE_6, lambda t: frame(t, bytes.fromhex("06000DFF"))),
+    "write: echo too long": (WRITE_6, lambda t: frame(t, bytes.fromhex("06000DFF0000"))),
+    "write: echo of function 5": (WRITE_6, lambda t: frame(t, bytes.fromhex("05000DFF00"))),
+    "write: coil echoed off": (WRITE_5, lambda t: frame(t, bytes.fromhex("0500010000"))),
+    "write: quantity wrong": (WRITE_16, lambda t: frame(t, bytes.fromhex("10000D0001"))),
+    "write: whole request echoed": (WRITE_16, WRITE_16.encode),
+}
+CLASSES: dict[str, tuple[Request, Hostile]] = (
+    {name: (READ, make) for name, make in READ_CLASSES.items()}
+    | {name: (COILS, make) for name, make in COIL_CLASSES.items()}
+    | WRITE_CLASSES
+)
+
+
+def test_there_are_at_least_forty_classes() -> None:
+    assert len(CLASSES) >= 40
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("drip", [False, True], ids=["whole", "byte by byte"])
+def test_a_hostile_reply_is_never_a_value(name: str, drip: bool) -> None:
+    request, hostile = CLASSES[name]
+    bench = Bench()
+    data = hostile(bench.ask(request))
+    for piece in [data[i : i + 1] for i in range(len(data))] if drip else [data]:
+        bench.wire.dataReceived(piece)
+    bench.reactor.advance(1.01)
+    assert len(bench.outcomes) == 1
+    assert isinstance(bench.outcomes[0], ExceptionReply | Violation | Silence)
+    if not isinstance(bench.outcomes[0], ExceptionReply):
+        assert bench.transport.aborted, "the connection must be fenced"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_after_a_fence_the_right_reply_on_the_old_connection_is_nobodys(name: str) -> None:
+    request, hostile = CLASSES[name]
+    bench = Bench()
+    transaction = bench.ask(request)
+    bench.wire.dataReceived(hostile(transaction))
+    bench.reactor.advance(1.01)
+    old = bench.wire
+    if bench.transport.aborted:
+        before = len(bench.outcomes)
+        bench.reactor.advance(60)
+        bench.transport = bench.connect()
+        again = bench.ask(request)
+        old.dataReceived(frame(again, read_pdu()) + frame(transaction, read_pdu()))
+        assert len(bench.outcomes) == before
+
+
+def test_the_right_replies_are_values() -> None:
+    for request, pdu, payload in (
+        (READ, read_pdu(), VALUES),
+        (COILS, b"\x01\x02\xff\x07", b"\xff\x07"),
+        (WRITE_6, bytes.fromhex("06000DFF00"), b""),
+        (WRITE_5, bytes.fromhex("050001FF00"), b""),
+        (WRITE_16, bytes.fromhex("10000D0002"), b""),
+    ):
+        bench = Bench()
+        bench.wire.dataReceived(frame(bench.ask(request), pdu))
+        assert bench.outcomes == [Reply(payload)]
+        assert not bench.transport.aborted
+
+
+def test_a_duplicate_is_ignored_and_counted() -> None:
+    bench = Bench()
+    first = bench.ask(READ)
+    right = frame(first, read_pdu())
+    bench.wire.dataReceived(right + right)
+    second = bench.ask(READ)
+    bench.wire.dataReceived(right)
+    assert bench.outcomes == [Reply(VALUES)]
+    assert bench.line.figures.unsolicited == 2
+    bench.wire.dataReceived(frame(second, read_pdu(bytes(8))))
+    assert bench.outcomes == [Reply(VALUES), Reply(bytes(8))]
+
+
+def test_a_flood_of_replies_nobody_asked_for_is_fenced() -> None:
+    bench = Bench()
+    transaction = bench.ask(READ)
+    for _ in range(UNSOLICITED_MAX):
+        bench.wire.dataReceived(frame(transaction ^ 1, read_pdu()))
+    assert not bench.transport.aborted
+    bench.wire.dataReceived(frame(transaction ^ 1, read_pdu()))
+    assert bench.transport.aborted
