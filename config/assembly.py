@@ -1,7 +1,7 @@
-"""Turn checked tables into the plain records of the trades: gateways, devices, points, accounts, tariffs, breakers, networks.
+"""Turn checked tables into the plain records of the trades: gateways, devices, points, accounts, tariffs, breakers, ...
 
-Rule: the tables have passed every check, so nothing here judges; every number is converted exactly once, from Decimal or
-Fraction to the integer the billing core wants.
+Rule: the tables have passed every check, so nothing here judges; every number is converted exactly once, from Decimal
+or Fraction to the integer the billing core wants.
 """
 
 import math
@@ -14,7 +14,7 @@ from billing_core.points import AccountSpec, PointSpec
 from billing_core.tariff import MINUTES_OF_DAY, RATES, Slot, Tariff
 from config import settings
 from config.loader import Sources
-from config.schema import DAYS, MICRO, NANO, MeterRow, ProfileTable, SlotTable, TariffTable
+from config.schema import DAYS, MICRO, NANO, MeterRow, ProfileTable, RegisterTable, SlotTable, TariffTable
 from config.tagging import GATEWAY, METER, device_folders, tag_id
 from drivers.device import NO_ROW, Device, Gateway
 from drivers.profile import CLOSED, INTERMEDIATE, OPEN, Billing, Profile, Register, Switch
@@ -203,7 +203,7 @@ def field_settings(sources: Sources) -> settings.FieldSettings:
     return settings.FieldSettings(
         control_port=sources.one("field").control_port,
         loads={
-            load.id: settings.LoadSettings(load.nominal, load.shape, load.seed)
+            load.id: settings.LoadSettings(load.nominal, load.shape, load.seed, load.initial_counts)
             for load in sources.by_id("load").values()
         },
         open_at_start=frozenset(simulation.open_at_start if simulation else ()),
@@ -245,8 +245,9 @@ def ratio_of(ratio: str, meter: MeterRow) -> int:
     return {"": 1, "ct": meter.ct, "pt": meter.pt, "ctpt": meter.ct * meter.pt}[ratio]
 
 
-def billing_register(profile: ProfileTable) -> Any:
-    """Return the register table that a profile charges."""
+def billing_register(profile: ProfileTable) -> RegisterTable:
+    """Return the register that a profile charges; it must have [billing]."""
+    assert profile.billing is not None
     return next(register for register in profile.registers if register.measure == profile.billing.measure)
 
 
@@ -256,8 +257,10 @@ def max_milli_per_s(meter: MeterRow, profile: ProfileTable) -> int:
     Electricity: rated current x nominal voltage x phases x OVERLOAD, in W = Wh/h; others: max_per_h x OVERLOAD.
     """
     if profile.medium == "electricity":
+        assert meter.rated_current_a is not None  # checks.ratings
         watt = Fraction(meter.rated_current_a) * Fraction(profile.voltage_v) * profile.phases
         return max(1, math.ceil(watt * OVERLOAD / SECONDS_PER_HOUR))
+    assert meter.max_per_h is not None  # checks.ratings
     return max(1, math.ceil(Fraction(meter.max_per_h) * MILLI * OVERLOAD / SECONDS_PER_HOUR))
 
 
@@ -344,3 +347,9 @@ def point_places(sources: Sources) -> dict[str, settings.Place]:
 def device_places(sources: Sources) -> dict[str, settings.Place]:
     folders = device_folders(sources)
     return {m.id: settings.Place(folders[m.id][1], m.floor, "") for m in sources.by_id("meter").values()}
+
+
+def device_phases(sources: Sources) -> dict[str, int]:
+    """Return device id -> 1 or 3 for electricity, 0 for every other medium."""
+    known = sources.by_id("profile")
+    return {meter.id: known[meter.profile].phases for meter in sources.by_id("meter").values()}

@@ -214,7 +214,9 @@ def _read_csv(path: Path, name: str, kind: str, model: type[schema.Table], sourc
             continue
         if any(map(str.strip, cells[len(heading) :])):
             sources.faults.append(
-                Fault(name, line, f"{len(cells)} cells under {len(heading)} headings", "quotes around a text with commas")
+                Fault(
+                    name, line, f"{len(cells)} cells under {len(heading)} headings", "quotes around a text with commas"
+                )
             )
         row = {column: cell.strip() for column, cell in zip(heading, cells, strict=False) if cell.strip()}
         sources.ids.setdefault(kind, set()).add(row.get("id", ""))

@@ -73,6 +73,7 @@ class Plant:
     device_places: Mapping[str, Place]  # by device id; a station's device stands in its station
     serials: Mapping[str, str]  # device id -> number on the nameplate
     device_feeder: Mapping[str, str]  # device id -> id of the breaker that supplies it, or ""
+    device_phases: Mapping[str, int]  # device id -> 1 or 3 for electricity, 0 for every other medium
     field: FieldSettings
     opcua: OpcuaSettings
     credit: CreditSettings
@@ -119,6 +120,7 @@ def _build(sources: Sources) -> Plant:
         device_places=assembly.device_places(sources),
         serials={meter.id: meter.serial for meter in sources.by_id("meter").values()},
         device_feeder={meter.id: meter.feeder for meter in sources.by_id("meter").values()},
+        device_phases=assembly.device_phases(sources),
         field=assembly.field_settings(sources),
         opcua=OpcuaSettings(**sources.one("opcua").model_dump()),
         credit=assembly.credit(sources),

@@ -9,13 +9,13 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from drivers.field.shapes import Shape
 from drivers.profile import Ratio, RegisterType, WordOrder
 from scada.topology import EdgeKind, NodeKind
 from scada.units import UNECE_CODE
 
 Medium = Literal["electricity", "water", "gas", "steam", "heat", "cooling"]
 RateName = Literal["sharp", "peak", "flat", "valley", "deep_valley"]
-Shape = Literal["office", "workshop", "residential", "flat", "night"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
@@ -312,6 +312,7 @@ class LoadTable(Table):
     nominal: Annotated[float, Field(ge=0)]  # W, or priced units per hour
     shape: Shape
     seed: Annotated[int, Field(ge=0)]
+    initial_counts: Annotated[int, Field(ge=0)] = 0  # its billing register at the very first start
 
 
 class SimulationTable(Table):

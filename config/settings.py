@@ -6,6 +6,8 @@ Rule: no behaviour and no file formats; `config.assembly` fills them from checke
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from drivers.field.shapes import Shape
+
 
 @dataclass(frozen=True, slots=True)
 class Name:
@@ -90,8 +92,9 @@ class LoadSettings:
     """What one simulated meter sees."""
 
     nominal: float  # W of electricity, else priced units per hour
-    shape: str  # one of config.schema.Shape
+    shape: Shape
     seed: int
+    initial_counts: int = 0  # its billing register at the very first start
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from billing_core.columns import HELD
 from billing_core.tariff import RATES
 from config.loader import Sources
 from config.schema import MeterRow, ProfileTable, RegisterTable
@@ -17,8 +18,16 @@ from scada.topology import ENERGISED_STATES
 
 METER, GATEWAY, POINT, ACCOUNT, NODE, CORE = "M", "N", "P", "T", "D", "X"
 CORE_OWNER: Final = "core"
-CREDIT_STATES: Final = ("normal", "remind1", "remind2", "overdrawn", "pending_stop", "stopped", "reconnect", "protected")
-HELD_STATES: Final = ("no", "reverse", "too_fast", "rollover", "replaced")
+CREDIT_STATES: Final = (
+    "normal",
+    "remind1",
+    "remind2",
+    "overdrawn",
+    "pending_stop",
+    "stopped",
+    "reconnect",
+    "protected",
+)
 PRICED_UNIT: Final = "priced"  # stands in the tables below for the unit of the supply point
 
 
@@ -56,7 +65,7 @@ POINT_OFFERS: Final = (
     Offer("Charged", "已计费金额", "Money charged", money=True, history=False),
     Offer("Price", "当前单价", "Price in force", money=True),
     Offer("RatePeriod", "当前时段", "Rate period in force", "enum", states=RATES),
-    Offer("Held", "计费挂起原因", "Reason the charge is held", "enum", states=HELD_STATES),
+    Offer("Held", "计费挂起原因", "Reason the charge is held", "enum", states=HELD),
 )
 ACCOUNT_OFFERS: Final = (
     Offer("Balance", "余额", "Balance", money=True, deadband=0.01),
@@ -132,9 +141,7 @@ def _all_tags(sources: Sources) -> Iterator[Tag]:
     yield from offered.tags(CORE, CORE_OWNER, ("System", CORE_OWNER), CORE_OFFERS)
 
 
-def _register_tag(
-    site: str, owner: str, path: tuple[str, ...], profile: ProfileTable, register: RegisterTable
-) -> Tag:
+def _register_tag(site: str, owner: str, path: tuple[str, ...], profile: ProfileTable, register: RegisterTable) -> Tag:
     position = profile.switch is not None and register.measure == profile.switch.position
     kind: Kind = "enum" if position else "boolean" if register.type == "bit" else "double"
     return Tag(

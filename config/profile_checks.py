@@ -1,0 +1,132 @@
+"""Checks of meter profiles: register maps that can be read, charged and switched without doubt.
+
+Rule: a profile is judged by itself; which devices use it does not matter.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from config.loader import Placed, Sources, listed, nearest
+from config.schema import RegisterTable
+from config.tagging import RESERVED
+from drivers.profile import WORDS
+from scada.errors import Fault
+
+BIT_FUNCTIONS: Final = (1, 2)  # coils and discrete inputs; 3 and 4 read 16-bit registers
+WORD_BITS: Final = 16
+ADDRESSES: Final = 65536
+MILLI: Final = 1000
+INTEGER_TYPES: Final = ("u16", "s16", "u32", "s32", "u64", "s64")
+
+
+def registers(sources: Sources) -> Iterator[Fault]:
+    """Each register alone: function, size, plausibility, the pattern of absence."""
+    for placed in sources.many("profile"):
+        for register in placed.item.registers:
+            yield from _register(placed, register)
+
+
+def _register(placed: Placed[Any], register: RegisterTable) -> Iterator[Fault]:
+    place = f"registers.{register.measure}"
+    words = WORDS[register.type]
+    if (register.type == "bit") != (register.function in BIT_FUNCTIONS):
+        allowed = "function 1 or 2 for type bit, 3 or 4 for every other"
+        yield placed.fault(f"{place}.function", f"function {register.function} with type {register.type}", allowed)
+    if register.address + words > ADDRESSES:
+        yield placed.fault(f"{place}.address", f"ends behind register {ADDRESSES - 1}", f"at most {ADDRESSES - words}")
+    if words > placed.item.max_registers:
+        wrong = f"{register.type} needs {words} registers in one read"
+        yield placed.fault(f"{place}.type", wrong, f"at most max_registers = {placed.item.max_registers}")
+    if register.absent is not None and register.absent >= 1 << (words * WORD_BITS):
+        yield placed.fault(f"{place}.absent", f"{register.absent:#x} does not fit", f"{words * WORD_BITS} bits")
+    if register.low is not None and register.high is not None and register.low >= register.high:
+        yield placed.fault(f"{place}.low", f"{register.low:g} is not below high {register.high:g}", "low below high")
+
+
+def overlaps(sources: Sources) -> Iterator[Fault]:
+    """Two registers of one function never share an address, and two measures never one name."""
+    for placed in sources.many("profile"):
+        named: set[str] = set()
+        taken: dict[tuple[int, int], str] = {}
+        for register in placed.item.registers:
+            place = f"registers.{register.measure}"
+            if register.measure in named:
+                yield placed.fault(f"{place}.measure", f"'{register.measure}' stands twice", "each measure once")
+            named.add(register.measure)
+            span = range(register.address, register.address + WORDS[register.type])
+            other = next((taken[register.function, at] for at in span if (register.function, at) in taken), None)
+            if other is not None:
+                wrong = f"{span[0]:#06x}-{span[-1]:#06x} overlaps '{other}'"
+                yield placed.fault(f"{place}.address", wrong, "addresses that no other register covers")
+            taken |= {(register.function, at): register.measure for at in span}
+
+
+def tag_collisions(sources: Sources) -> Iterator[Fault]:
+    """A register may not take the name of a tag that the core computes for the device."""
+    for placed in sources.many("profile"):
+        for register in placed.item.registers:
+            if register.measure in RESERVED:
+                wrong = f"tag '{register.measure}' of every device with this profile would exist twice"
+                yield placed.fault(f"registers.{register.measure}.measure", wrong, f"not one of {listed(RESERVED)}")
+
+
+def billing(sources: Sources) -> Iterator[Fault]:
+    """The charged register is an integer of the same profile, and its weight agrees with its scale."""
+    for placed in sources.many("profile"):
+        bill = placed.item.billing
+        if bill is None:
+            continue
+        measures = {register.measure: register for register in placed.item.registers}
+        register = measures.get(bill.measure)
+        if register is None:
+            wrong = f"unknown measure '{bill.measure}'{nearest(bill.measure, measures)}"
+            yield placed.fault("billing.measure", wrong, listed(measures))
+            continue
+        yield from _billing_register(placed, register)
+        if placed.item.medium == "electricity" and not (placed.item.phases and placed.item.voltage_v):
+            wrong = "missing for an electricity meter that is charged"
+            yield placed.fault("phases", wrong, "phases 1 or 3 and voltage_v, from which the possible load follows")
+
+
+def _billing_register(placed: Placed[Any], register: RegisterTable) -> Iterator[Fault]:
+    bill = placed.item.billing
+    if register.type not in INTEGER_TYPES:
+        allowed = f"an integer type: {', '.join(INTEGER_TYPES)}"
+        yield placed.fault("billing.measure", f"'{register.measure}' is of type {register.type}", allowed)
+        return
+    if register.scale * MILLI != bill.milli_per_count:
+        wrong = f"{bill.milli_per_count}, but '{register.measure}' has the scale {register.scale}"
+        yield placed.fault("billing.milli_per_count", wrong, f"scale x 1000 = {register.scale * MILLI:f}")
+    bits = WORDS[register.type] * WORD_BITS - (register.type.startswith("s"))
+    if bill.modulus_counts > 1 << bits:
+        wrong = f"{bill.modulus_counts} does not fit into {register.type}"
+        yield placed.fault("billing.modulus_counts", wrong, f"at most {1 << bits}")
+
+
+def switches(sources: Sources) -> Iterator[Fault]:
+    """A switch reads its position and its current from registers of the same profile, and every raw value means one thing."""
+    for placed in sources.many("profile"):
+        switch = placed.item.switch
+        if switch is None:
+            continue
+        measures = {register.measure for register in placed.item.registers}
+        for key in ("position", "current"):
+            name = getattr(switch, key)
+            if name and name not in measures:
+                wrong = f"unknown measure '{name}'{nearest(name, measures)}"
+                yield placed.fault(f"switch.{key}", wrong, listed(measures))
+        raw = switch.open_raw + switch.closed_raw + switch.intermediate_raw
+        for value in sorted({value for value in raw if raw.count(value) > 1}):
+            yield placed.fault("switch", f"raw value {value:#06x} stands for two positions", "each raw value once")
+        if switch.open_value == switch.close_value:
+            wrong = f"{switch.close_value:#06x} for both directions"
+            yield placed.fault("switch.close_value", wrong, "a value other than open_value")
+
+
+PROFILE_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (
+    registers,
+    overlaps,
+    tag_collisions,
+    billing,
+    switches,
+)
