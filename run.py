@@ -22,6 +22,8 @@ from scada.paths import DataDirectory
 
 if TYPE_CHECKING:
     from config.plant import Plant
+    from scada.core import Core
+    from scada.derived import DerivedRows
     from scada.room import Room
 
 HERE: Final = Path(__file__).resolve().parent
@@ -34,10 +36,9 @@ EXIT_CONFIGURATION: Final = 2
 ROOMS: Final = ("field", "core", "opcua", "hmi")
 
 
-def options() -> argparse.ArgumentParser:
-    """Return the options that every room understands."""
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    group = parser.add_argument_group("options of every room")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command understands; what is not given keeps the value of DEFAULTS."""
+    group = parser.add_argument_group("options of every command", argument_default=argparse.SUPPRESS)
     group.add_argument("--config", type=Path, metavar="DIR", help="configuration folder (default: config/demo)")
     group.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: ./data)")
     group.add_argument("--http-port", type=int, metavar="PORT", help="port of the HMI (default: 8080)")
@@ -49,7 +50,6 @@ def options() -> argparse.ArgumentParser:
         "--demo-speed", type=int, metavar="N", help="let the plant clock of field and core run N times faster"
     )
     group.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
-    return parser
 
 
 DEFAULTS: Final[dict[str, Any]] = {
@@ -70,10 +70,8 @@ def parser() -> argparse.ArgumentParser:
     import drivers.commands
     import hmi.commands
 
-    common = options()
     top = argparse.ArgumentParser(
         prog="run.py",
-        parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Wattkeeper: real-time supervision and prepaid billing of a park's utilities.\n\n"
         "Without a command it starts every room on the demonstration park: simulated field, core,\n"
@@ -87,14 +85,19 @@ def parser() -> argparse.ArgumentParser:
         ("hmi", hmi_room, "run the web HMI alone"),
         ("field", field_room, "run the simulated field alone"),
     ):
-        room = commands.add_parser(name, parents=[common], help=text, description=text)
+        room = commands.add_parser(name, help=text, description=text)
         room.set_defaults(run=lambda args, name=name, main=main: one_room(args, name, main))
-    database = commands.add_parser("database", parents=[common], help="run the embedded PostgreSQL alone")
-    database.set_defaults(run=database_room)
-    migrate = commands.add_parser("migrate", parents=[common], help="bring the data base's schema up to date")
-    migrate.set_defaults(run=migrate_database)
-    for package in (config, billing_core, drivers, hmi):
-        package.commands.add_commands(commands, common, database_url)
+    for name, command, text in (
+        ("database", database_room, "run the embedded PostgreSQL alone"),
+        ("migrate", migrate_database, "bring the data base's schema up to date"),
+    ):
+        commands.add_parser(name, help=text, description=text).set_defaults(run=command)
+    config.commands.add_commands(commands)
+    drivers.commands.add_commands(commands)
+    billing_core.commands.add_commands(commands, database_url)
+    hmi.commands.add_commands(commands, database_url)
+    for parser in (top, *commands.choices.values()):
+        add_options(parser)
     return top
 
 
@@ -128,14 +131,14 @@ def database_url(args: argparse.Namespace) -> str:
     if args.database_url:
         return str(args.database_url)
     data = DataDirectory(args.data)
-    dsn = embedded_postgres.dsn(data.sockets)
-    if not embedded_postgres.is_ready(dsn):
-        if not (data.pg / "PG_VERSION").exists():
-            raise WattkeeperError(f"{data.pg} holds no data base yet; start Wattkeeper once, or name --data")
+    server_dsn = embedded_postgres.dsn(data.sockets, "postgres")
+    if not (data.pg / "PG_VERSION").exists():
+        raise WattkeeperError(f"{data.pg} holds no data base yet; start Wattkeeper once, or name --data")
+    if not embedded_postgres.servers_on(data.pg):
         server = subprocess.Popen([sys.executable, __file__, "database", "--data", str(data.root), "--supervised"])
         args.stack.callback(_end_server, server)
-        embedded_postgres.wait_ready(dsn, DATABASE_START_S)
-    return dsn
+    embedded_postgres.wait_ready(server_dsn, DATABASE_START_S)
+    return embedded_postgres.dsn(data.sockets)
 
 
 def _end_server(server: "subprocess.Popen[bytes]") -> None:
@@ -150,7 +153,9 @@ def database_room(args: argparse.Namespace) -> int:
     from scada import embedded_postgres
 
     data = DataDirectory(args.data)
-    embedded_postgres.initialise(data.pg, data.sockets)
+    if args.supervised:
+        os.setsid()  # Ctrl-C reaches the supervisor alone, which ends the data base last
+    embedded_postgres.initialise(data.pg)
     embedded_postgres.exec_server(data.pg, data.sockets)
     return 1  # exec does not return
 
@@ -192,11 +197,10 @@ def supervise(args: argparse.Namespace) -> int:
     write_clock(data.clock, args.demo_speed, _last_plant_time(data))
     args.stack.callback(lambda: data.clock.unlink(missing_ok=True))
     embedded = not args.database_url
-    dsn = embedded_postgres.dsn(data.sockets) if embedded else str(args.database_url)
 
     def ready() -> None:
         if embedded:
-            embedded_postgres.wait_ready(dsn, DATABASE_START_S)
+            embedded_postgres.wait_ready(embedded_postgres.dsn(data.sockets, "postgres"), DATABASE_START_S)
         migrated = subprocess.run(_command(args, "migrate"), check=False, capture_output=True, text=True)
         if migrated.returncode:
             raise WattkeeperError(f"the data base's schema could not be brought up to date: {migrated.stderr.strip()}")
@@ -205,7 +209,7 @@ def supervise(args: argparse.Namespace) -> int:
         reactor,
         _command(args, "database") if embedded else (),
         ready,
-        {name: _command(args, name) for name in ROOMS if name != "field" or plant.field is not None},
+        {name: _command(args, name) for name in ROOMS if name != "field" or plant.field.loads},
         lambda: _announce(reactor, args, time.monotonic()),
     )
 
@@ -234,7 +238,7 @@ def _endpoints(plant: "Plant", args: argparse.Namespace) -> list[Any]:
         Endpoint("127.0.0.1", args.http_port, "HMI"),
         Endpoint("127.0.0.1", args.opcua_port, "OPC UA server"),
     ]
-    if plant.field is not None:
+    if plant.field.loads:
         ports.append(Endpoint("127.0.0.1", plant.field.control_port, "control port of the simulated field"))
         ports += [Endpoint(gateway.host, gateway.port, f"gateway {gateway.id}") for gateway in plant.gateways]
     return ports
@@ -285,12 +289,6 @@ def one_room(args: argparse.Namespace, name: str, room_main: Callable[["Room", a
     return run_room(name, data, read_clock(data.clock), dsn, lambda room: room_main(room, args), args.supervised)
 
 
-async def core_room(room: "Room", args: argparse.Namespace) -> None:
-    from scada_core import run_core
-
-    await run_core(room, _plant(args))
-
-
 async def opcua_room(room: "Room", args: argparse.Namespace) -> None:
     from opcua_server.room import run_opcua
 
@@ -304,10 +302,123 @@ async def hmi_room(room: "Room", args: argparse.Namespace) -> None:
 
 
 async def field_room(room: "Room", args: argparse.Namespace) -> None:
+    from drivers.field.model import SimMeter
     from drivers.field.room import run_field
 
     plant = _plant(args)
-    await run_field(room, plant.gateways, plant.sim_meters(), plant.field.control_port)
+    field = plant.field
+    phases = {device.id: 3 if "VoltageL2" in device.rows else 1 for device in plant.devices}
+    meters = [
+        SimMeter(
+            device,
+            nominal=field.loads[device.id].nominal if device.id in field.loads else 0.0,
+            parent=plant.device_feeder.get(device.id, ""),
+            shape=field.loads[device.id].shape if device.id in field.loads else "flat",
+            seed=field.loads[device.id].seed if device.id in field.loads else 0,
+            phases=phases[device.id],
+            closed=device.id not in field.open_at_start,
+        )
+        for device in plant.devices
+    ]
+    await run_field(room, plant.gateways, meters, field.control_port, plant.site.timezone)
+
+
+async def core_room(room: "Room", args: argparse.Namespace) -> None:
+    from scada import link
+    from scada.requests import Requests
+
+    core = build_core(room, _plant(args))
+    listening = link.serve(room.reactor, room.data.core_socket, Requests(core, room.clock).handlers())
+    try:
+        await core.run()
+    finally:
+        await listening.stopListening()
+
+
+def build_core(room: "Room", plant: "Plant") -> "Core":
+    """Wire the core: who fills which port, and which rows carry what it computes."""
+    import alarms.store
+    from alarms.engine import AlarmEngine
+    from billing_core.credit import CreditControl
+    from billing_core.engine import BillingEngine
+    from billing_core.store import LedgerStore
+    from drivers.bus import FieldBus
+    from scada import control_store
+    from scada.control import ControlDesk
+    from scada.core import Core, Ports
+    from scada.database import Database
+    from scada.derived import DerivedTags
+    from scada.historian import Historian
+    from scada.image import Columns, ImageWriter
+    from scada.journal import Journal
+    from scada.stage import Stage
+
+    clock, data = room.clock, room.data
+    work = Columns.private(plant.layout)
+    image = ImageWriter(data.image, plant.layout, clock.speed)
+    stage = Stage(plant.layout, plant.tags.mask("field"), plant.scan_period_s, clock.speed)
+    journal = Journal(data.spool / "journal")
+    ledger, history = Database(room.database_url, "ledger"), Database(room.database_url, "history")
+    field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
+    billing = BillingEngine(plant.points, plant.accounts, plant.tariffs)
+    books = LedgerStore(ledger, plant.site.id)
+    alarm_engine = AlarmEngine(plant.alarms, journal)
+    desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate)
+    credit = CreditControl(plant.accounts, plant.credit)
+
+    async def drain() -> None:
+        await journal.drain(history, {"alarm": alarms.store.sink, "command": control_store.sink})
+
+    async def restore() -> None:
+        await drain()
+        async with history.transaction() as cursor:
+            alarm_engine.restore(await alarms.store.load(cursor))
+            known = await control_store.load(cursor)
+        desk.restore(known.open, known.commanded, known.settled)
+
+    ports = Ports(
+        field, billing, books, alarm_engine, credit,
+        Historian(plant.tags, plant.layout, data.spool / "history", plant.history.heartbeat_s),
+        desk, history, restore, drain,
+    )  # fmt: skip
+    rows = derived_rows(plant)
+    derived = DerivedTags(
+        work,
+        rows,
+        plant.networks,
+        {
+            edge.id: plant.row("M", edge.device, "Position")
+            for network in plant.networks
+            for edge in network.edges
+            if edge.kind == "breaker"
+        },
+        {node.id: plant.row("D", node.id, "Energised") for network in plant.networks for node in network.nodes},
+    )
+    accounts = [account.id for account in plant.accounts]
+    return Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
+
+
+def derived_rows(plant: "Plant") -> "DerivedRows":
+    """Return the rows of every tag that the core computes."""
+    import numpy as np
+
+    from scada.derived import NANO, SYSTEM_MEASURES, DerivedRows
+
+    def rows(letter: str, owners: Sequence[Any], measure: str) -> Any:
+        return np.array([plant.row(letter, owner.id, measure) for owner in owners], dtype=np.int64)
+
+    return DerivedRows(
+        system=np.array([plant.row("X", "core", measure) for measure in SYSTEM_MEASURES], dtype=np.int64),
+        balance=rows("T", plant.accounts, "Balance"),
+        balance_minor=rows("T", plant.accounts, "BalanceMinor"),
+        credit_state=rows("T", plant.accounts, "CreditState"),
+        billed=rows("P", plant.points, "Billed"),
+        charged=rows("P", plant.points, "Charged"),
+        price=rows("P", plant.points, "Price"),
+        rate=rows("P", plant.points, "RatePeriod"),
+        held=rows("P", plant.points, "Held"),
+        minor_nano=NANO // 10**plant.site.currency_exponent,
+    )
 
 
 if __name__ == "__main__":

@@ -61,6 +61,10 @@ class CreditPort(Protocol):
 
     def decide(self, instant: Instant, work: Columns) -> Sequence[Any]: ...
 
+    def refused(self, wish: Any, code: str, instant: Instant) -> None: ...
+
+    def sent(self, wish: Any, command_id: str, instant: Instant) -> None: ...
+
 
 class RecordPort(Protocol):
     """The historian: chooses what to record of a scan, and hands it to the data base when there is one."""

@@ -79,6 +79,7 @@ def run_room(
     configure_log(name, data)
     if supervised:
         parent = os.getppid()
+        os.setsid()  # Ctrl-C reaches the supervisor alone, which ends the rooms in order
         die_with_parent()
         if os.getppid() != parent:
             return EXIT_FAILED  # the supervisor died before the kernel was asked

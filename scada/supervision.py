@@ -159,4 +159,5 @@ class Supervisor:
                 monitor.stopService()
             while monitor.protocols:
                 await deferLater(self._reactor, POLL_S)
+        logger.info("everything has ended")
         self._reactor.stop()

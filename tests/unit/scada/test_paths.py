@@ -10,7 +10,6 @@ import pytest
 from scada.errors import WattkeeperError
 from scada.paths import SOCKET_PATH_MAX, DataDirectory
 
-
 ROOT = Path(__file__).resolve().parents[3]
 
 

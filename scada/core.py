@@ -1,0 +1,207 @@
+"""The core: the six phases of a scan over its ports, and the two tasks that carry its results into the data base.
+
+Rule: everything that decides is called from the scan, in one thread and one instant; everything that waits (commits,
+copies, drains) is a task that repeats its work until it succeeded. `run.py` fills the ports.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from loguru import logger
+
+from scada.clock import NS_PER_S
+from scada.control import ControlDesk
+from scada.derived import DerivedTags
+from scada.errors import DatabaseAway, Refused
+from scada.image import Columns, ImageWriter
+from scada.ports import AlarmPort, BillingPort, BooksPort, CreditPort, FieldPort, RecordPort
+from scada.room import Room
+from scada.scan import Instant, Phase, Scan
+from scada.stage import Stage
+
+RETRY_S: Final = 1.0  # how often work that waits for the data base tries again
+FLUSH_S: Final = 1.0  # how often history and journal go to the data base
+DRAIN_S: Final = (
+    1.5  # the last commit of an ending core may take so long; what misses it is billed after the next start
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Who fills the core."""
+
+    field: FieldPort
+    billing: BillingPort
+    books: BooksPort
+    alarms: AlarmPort
+    credit: CreditPort
+    historian: RecordPort
+    desk: ControlDesk
+    history: Any  # scada.database.Database of the historian
+    restore: Callable[[], Awaitable[None]]  # read alarms, commands and credit stops back, once the data base answers
+    drain: Callable[[], Awaitable[None]]  # move the journal on disk into the data base
+
+
+class Core:
+    """One core. `run` lives until the room is told to stop or a phase raises."""
+
+    def __init__(
+        self,
+        room: Room,
+        ports: Ports,
+        work: Columns,
+        stage: Stage,
+        derived: DerivedTags,
+        image: ImageWriter,
+        accounts: Sequence[str],
+        scan_period_s: float,
+        checkpoint_s: float,
+    ) -> None:
+        self._room = room
+        self.ports = ports
+        self.work = work
+        self._stage = stage
+        self._derived = derived
+        self._image = image
+        self.account_rows: Mapping[str, int] = {account: row for row, account in enumerate(accounts)}
+        self._checkpoint_s = checkpoint_s
+        self.books_open = False
+        self._committed_mono_ns = room.clock.mono_ns()
+        phases: list[tuple[str, Phase]] = [
+            ("publish", self._publish),
+            ("bill", self._bill),
+            ("alarm", self._alarm),
+            ("decide", self._decide),
+            ("act", ports.desk.step),
+            ("record", self._record),
+        ]
+        self.scan = Scan(room.clock, phases, work, image, scan_period_s, room.reactor)
+
+    # ---- the phases
+
+    def _publish(self, instant: Instant) -> None:
+        self._stage.publish(self.work, instant.scan, instant.utc_ns)
+        self._derived.network(instant)
+        behind_s = (instant.mono_ns - self._committed_mono_ns) / NS_PER_S
+        connected = self.books_open and behind_s < 3 * self._checkpoint_s
+        self._derived.system(instant, self.scan.figures, behind_s, connected, self.ports.historian.queue_rows)
+
+    def _bill(self, instant: Instant) -> None:
+        if self.books_open:
+            self.ports.billing.bill(instant, self.work)
+
+    def _alarm(self, instant: Instant) -> None:
+        self._derived.money(instant, self.books_open)
+        self.ports.alarms.evaluate(instant, self.work)
+
+    def _decide(self, instant: Instant) -> None:
+        """Let credit control act; a wish that an interlock refuses is logged by its reason, and comes again."""
+        if not self.books_open:
+            return
+        for wish in self.ports.credit.decide(instant, self.work):
+            try:
+                command = self.ports.desk.automatic(wish.breaker, wish.target, "credit", wish.reason)
+            except Refused as refused:
+                self.ports.credit.refused(wish, refused.code, instant)
+            else:
+                self.ports.credit.sent(wish, command, instant)
+
+    def _record(self, instant: Instant) -> None:
+        self.ports.historian.record(instant, self.work)
+
+    # ---- the tasks that wait for the data base
+
+    async def _keep_books(self) -> None:
+        """Open the books, then commit what was charged, every checkpoint period."""
+        while not self.books_open:
+            try:
+                self.ports.billing.restore(await self.ports.books.prepare())
+                await self.ports.restore()
+                self.books_open = True
+                logger.info("books are open")
+            except DatabaseAway as away:
+                logger.debug("books cannot be opened yet: {}", away)
+                await asyncio.sleep(RETRY_S)
+        while True:
+            await asyncio.sleep(self._checkpoint_s)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Cut and commit until the data base has it. The same cut is repeated, so nothing is charged twice."""
+        while (checkpoint := self.ports.billing.cut()) is not None:
+            try:
+                await self.ports.books.commit(checkpoint)
+            except DatabaseAway as away:
+                logger.debug("checkpoint waits for the data base: {}", away)
+                await asyncio.sleep(RETRY_S)
+                continue
+            self.ports.billing.applied(checkpoint)
+            break
+        self._committed_mono_ns = self._room.clock.mono_ns()
+
+    async def _keep_records(self) -> None:
+        """Move history and journal into the data base."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await self.ports.historian.flush(self.ports.history)
+                await self.ports.drain()
+            except DatabaseAway as away:
+                logger.debug("records wait for the data base: {}", away)
+                await asyncio.sleep(RETRY_S)
+
+    # ---- requests that change money
+
+    async def top_up(self, account: str, amount_minor: int, channel: str, key: str, user: str, station: str) -> Any:
+        """Post a top-up and let it count from the next scan. Refused: account.unknown, or the books' own reasons."""
+        row = self.account_rows.get(account)
+        if row is None:
+            raise Refused("account.unknown", f"there is no account {account!r}")
+        if not self.books_open:
+            raise DatabaseAway("the books are not open yet; nothing was taken, try again")
+        receipt = await self.ports.books.top_up(
+            account, amount_minor, channel, key, user, station, self._room.clock.utc_ns()
+        )
+        if not receipt.repeated:
+            self.ports.billing.credit(row, receipt.amount_nano)
+        return receipt
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Scan until the room is told to stop; an error of a phase or a task ends the core with it."""
+        self.ports.field.start()
+        scanning = self.scan.start().asFuture(asyncio.get_running_loop())
+        tasks = [
+            asyncio.create_task(self._room.stop.wait(), name="stop"),
+            asyncio.create_task(self._keep_books(), name="books"),
+            asyncio.create_task(self._keep_records(), name="records"),
+        ]
+        try:
+            done, _ = await asyncio.wait([*tasks, scanning], return_when=asyncio.FIRST_COMPLETED)
+            for finished in done:
+                finished.result()  # raises what the scan or a task raised
+        finally:
+            self.scan.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end()
+
+    async def _end(self) -> None:
+        """Drain: commit the last charges and records if the data base answers in time, then let go of everything."""
+        await self.ports.desk.close()
+        await self.ports.field.stop()
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                if self.books_open:
+                    await self._commit()
+                await self.ports.historian.flush(self.ports.history)
+                await self.ports.drain()
+        except (TimeoutError, DatabaseAway) as late:
+            logger.warning("the core ends before its last records are in the data base: {!r}", late)
+        await self.ports.books.close()
+        await self.ports.history.close()
+        self._image.close()
