@@ -1,7 +1,7 @@
 """Read a configuration folder: TOML and CSV into checked tables, with every fault named by file and key or line.
 
-Rule: this file knows files, encodings and places, not meanings. A faulty table or row is reported and left out, and its id
-is remembered, so that one slip does not come back as a hundred unknown names.
+Rule: this file knows files, encodings and places, not meanings. A faulty table or row is reported and left out, and its
+id is remembered, so that one slip does not come back as a hundred unknown names.
 """
 
 import csv

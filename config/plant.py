@@ -1,6 +1,7 @@
 """The plant: everything a room knows about the site it serves, loaded from a configuration folder.
 
-Rule: loading is all or nothing. `load` returns a plant that passed every check or raises ConfigurationError with every fault.
+Rule: loading is all or nothing. `load` returns a plant that passed every check or raises ConfigurationError with every
+fault.
 """
 
 from collections.abc import Mapping

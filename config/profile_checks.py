@@ -104,7 +104,7 @@ def _billing_register(placed: Placed[Any], register: RegisterTable) -> Iterator[
 
 
 def switches(sources: Sources) -> Iterator[Fault]:
-    """A switch reads its position and its current from registers of the same profile, and every raw value means one thing."""
+    """A switch reads position and current from registers of its profile, and every raw value means one thing."""
     for placed in sources.many("profile"):
         switch = placed.item.switch
         if switch is None:

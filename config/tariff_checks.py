@@ -1,7 +1,7 @@
 """Checks of tariffs: every minute of a week has exactly one rate, and every rate a price.
 
-Rule: slots are laid on the minutes of a week with the same function that makes the kernel's tariff, so what is checked is
-what is charged.
+Rule: slots are laid on the minutes of a week with the same function that makes the kernel's tariff, so what is
+checked is what is charged.
 """
 
 from collections.abc import Callable, Iterator
