@@ -39,7 +39,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 }
 
 ACTIVE: Final[frozenset[State]] = frozenset({"selected", "sent", "accepted"})  # holds its breaker
-OPEN_STATES: Final[frozenset[State]] = ACTIVE | {"undetermined"}  # something is still to be found out
+MOVING: Final[frozenset[State]] = frozenset({"sent", "accepted", "undetermined"})  # the mechanism may be on its way
+OPEN_STATES: Final[frozenset[State]] = ACTIVE | MOVING  # something is still to be found out
 
 Origin = str  # "operator", "credit", ...: who decided, in one word
 

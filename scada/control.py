@@ -16,7 +16,7 @@ from loguru import logger
 
 from scada import interlocks
 from scada.clock import NS_PER_S, Clock
-from scada.command import ACTIVE, OPEN_STATES, STATES, TRANSITIONS, Actor, Command, State
+from scada.command import ACTIVE, MOVING, OPEN_STATES, STATES, TRANSITIONS, Actor, Command, State
 from scada.discrepancy import DiscrepancyWatch
 from scada.errors import FieldError, NoAnswer, Refused
 from scada.image import Columns
@@ -299,8 +299,10 @@ class ControlDesk:
                 table[breaker] = command.id
             elif table.get(breaker) == command.id:
                 del table[breaker]
+        place = self._place[breaker]
+        self._watch.moving[place] = command.state in MOVING
         if command.state == "sent":
-            self._watch.commanded[self._place[breaker]] = command.target
+            self._watch.commanded[place] = command.target
             self._finish(self._doubtful.pop(breaker, None))  # whatever it did, this one is read back now
         if command.state == "verified":
             self._settled[breaker] = command.target

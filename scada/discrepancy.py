@@ -41,6 +41,7 @@ class DiscrepancyWatch:
         self._limit_ns = (np.array(verify_s, dtype=np.float64) * NS_PER_S).astype(np.int64)
         self._since_ns = np.full(count, NOT_SINCE, dtype=np.int64)
         self.commanded = np.full(count, NOT_COMMANDED, dtype=np.int64)
+        self.moving = np.zeros(count, dtype=np.bool_)  # a command is under way; its own time-out judges it first
         self.active = np.zeros(count, dtype=np.bool_)
 
     def flows_while_open(self, tags: Any) -> npt.NDArray[np.bool_]:
@@ -63,7 +64,8 @@ class DiscrepancyWatch:
         self._since_ns[odd & (self._since_ns == NOT_SINCE)] = instant.mono_ns
         self._since_ns[known & ~odd] = NOT_SINCE
         self.active[known & ~odd] = False
-        self.active[odd & (instant.mono_ns - self._since_ns >= self._limit_ns)] = True
+        lasts = instant.mono_ns - self._since_ns >= self._limit_ns
+        self.active[odd & lasts & ~self.moving] = True
         self._show(tags, np.where(known, GOOD, UNCERTAIN_SUBNORMAL), instant)
 
     def _show(self, tags: Any, quality: npt.NDArray[np.int64], instant: Instant) -> None:
