@@ -15,7 +15,7 @@ class AlarmDefinition:
     tag_row: int
     comparison: Comparison
     limit: float
-    deadband: float  # "above" clears below limit - deadband, "below" above limit + deadband
+    deadband: float  # "above" clears at limit - deadband and below, "below" at limit + deadband and above
     on_delay_s: float  # plant seconds the condition must last
     off_delay_s: float
     priority: int  # 1 critical .. 4 low
