@@ -119,9 +119,10 @@ class Line:
         in_flight: int,
         timeout_s: float,
         rng: random.Random,
+        on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """on_down(reason): an attempt gave no useful connection (called for each attempt)."""
+        """on_up: a connection is made. on_down(reason): an attempt gave no useful connection (called for each attempt)."""
         self._reactor = reactor
         self._clock = clock
         self._host = host
@@ -129,6 +130,7 @@ class Line:
         self._in_flight = min(max(in_flight, 1), IN_FLIGHT_MAX)
         self._timeout_ns = int(timeout_s * NS_PER_S)
         self._rng = rng
+        self._on_up = on_up
         self._on_down = on_down
         self._urgent: deque[_Pending] = deque()
         self._normal: deque[_Pending] = deque()
@@ -321,6 +323,7 @@ class Line:
         self.state = State.UP
         self._wire = wire
         self.figures.connects += 1
+        self._on_up()
         self._pump()
 
     def attempt_failed(self, attempt: _Attempt, reason: str) -> None:

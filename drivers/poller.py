@@ -29,6 +29,7 @@ MISSES_LOST: Final = 3  # missed polls until a device, or a gateway, counts as l
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0  # a repaired meter is seen within a minute
 JITTER: Final = 0.2
+START_SPREAD_S: Final = 1.0  # gateways that come back together (power return) are asked spread over this time
 PROBE_SHARE: Final = 0.05  # of the line's time that failing probes may take: the others lose less than 5 %
 BUSY_RETRIES: Final = 2  # repetitions inside one cycle after "busy" or "acknowledge"
 SILENT_AFTER: Final = 3  # consecutive time-outs of different devices with no reply between: it is the gateway
@@ -65,7 +66,7 @@ class GatewayPoller:
         self._rng = rng
         self._stations = {d.id: _Station(DeviceReadings(d, stage), i) for i, d in enumerate(devices)}
         make = (reactor, clock, gateway.host, gateway.port)
-        self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_down)
+        self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_up, self._on_down)
         self.probe_line = Line(*make, 1, gateway.timeout_s, rng)
         self._queue: deque[tuple[_Station, int]] = deque()
         self._active = 0
@@ -75,6 +76,7 @@ class GatewayPoller:
         self._probe_not_before_ns = 0
         self._silences = 0  # consecutive time-outs on the main line
         self._failed_attempts = 0  # consecutive; of connecting, or of a gateway that takes connections and says nothing
+        self._skipped = True  # the last cycle found no connection
         self._online = False
         self._share_line = False  # the gateway refuses a second connection: probes go over the main line
         self._watches: dict[str, PositionWatch] = {}
@@ -83,9 +85,12 @@ class GatewayPoller:
     # -- life
 
     def start(self) -> None:
-        """Connect and begin; gateways start spread over one period, so that they do not all ask in the same instant."""
+        """Connect and begin; gateways start spread over a moment, so that they do not all ask at once."""
         self.line.open()
-        self._cycle_timer = self._reactor.callLater(self._rng.uniform(0, self._gateway.period_s), self._begin_cycle)
+        self._cycle_timer = self._reactor.callLater(self._start_delay_s(), self._begin_cycle)
+
+    def _start_delay_s(self) -> float:
+        return self._rng.uniform(0, min(self._gateway.period_s, START_SPREAD_S))
 
     def stop(self) -> "Deferred[Any]":
         """End everything; the Deferred fires when both lines hold no socket."""
@@ -115,7 +120,8 @@ class GatewayPoller:
     def _begin_cycle(self) -> None:
         self._cycle_timer = None
         self._cycle_from_ns = self._clock.mono_ns()
-        if self.line.state is State.UP:
+        self._skipped = self.line.state is not State.UP
+        if not self._skipped:
             for station in self._stations.values():
                 station.busy = 0
                 if station.misses == 0:
@@ -274,6 +280,12 @@ class GatewayPoller:
         self._probe()
 
     # -- the gateway as a whole
+
+    def _on_up(self) -> None:
+        """Begin to ask soon, instead of a whole period later, when the last cycle found no connection."""
+        if self._skipped and self._cycle_timer is not None:
+            self._skipped = False
+            self._cycle_timer.reset(self._start_delay_s())
 
     def _on_down(self, reason: str) -> None:
         """Count an attempt to connect that failed."""

@@ -138,8 +138,8 @@ class FakeGateway:
                 frame = head + await reader.readexactly(head[5])
                 self.requests.append(frame)
                 writer.write(await self.react(self, frame, writer))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has gone: that is the end of this connection and no more
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client or the test has gone: that is the end of this connection and no more
         finally:
             self._tasks.discard(task)
             self.open.discard(writer)
