@@ -35,13 +35,19 @@ class SimMeter:
     parent: str = ""  # device id of the breaker it hangs behind, "" when it hangs at the source
     shape: Shape = "office"
     seed: int = 0
-    phases: int = 3  # 1 or 3
+    phases: int = 0  # 1 or 3; 0: as many as its profile shows
     initial_counts: int = 0  # billing register at its very first start, counts
     closed: bool = True  # its switch at its very first start
 
     @property
     def medium(self) -> str:
         return self.device.profile.medium
+
+    @property
+    def phase_count(self) -> int:
+        """Return how many phases it is connected to."""
+        seen = any("L2" in register.measure for register in self.device.profile.registers)
+        return self.phases or (PHASES_MAX if seen else 1)
 
 
 class MeterState:
@@ -94,7 +100,7 @@ class MeterState:
 
 def _shares(meter: SimMeter) -> tuple[int, int, int]:
     """Return how a load spreads over the phases, thousandths; loads in buildings are never quite balanced."""
-    if meter.phases == 1:
+    if meter.phase_count == 1:
         return (PERMILLE, 0, 0)
     first = 300 + mix(meter.seed, 1) % 68
     second = 300 + mix(meter.seed, 2) % 68

@@ -69,7 +69,7 @@ def _current(state: MeterState, quantity: Quantity) -> float:
     if volts == 0.0:
         return 0.0
     amperes = _apparent(state, quantity) / volts
-    return amperes / state.meter.phases if quantity.phase == 0 else amperes
+    return amperes / state.meter.phase_count if quantity.phase == 0 else amperes
 
 
 def _power_factor(state: MeterState, quantity: Quantity) -> float:

@@ -1,0 +1,74 @@
+"""Every profile the repository ships can be simulated, and the drivers' own decoder reads back what the field shows."""
+
+import struct
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import config
+from config import assembly, loader
+from drivers.decode import Decoder
+from drivers.device import Device
+from drivers.field.model import Field, SimMeter
+from drivers.field.quantities import COUNTERS, quantity_of
+from drivers.field.registers import ratio_of
+from drivers.field.station import Station
+from drivers.field.views import analog_base, counter_base
+from drivers.pollplan import plan_blocks
+from drivers.profile import CLOSED, Profile, Register
+
+NOON_NS = 1_763_524_800_000_000_000
+INITIAL = 123_456
+NOT_MODELLED = {"LeakageCurrent"}
+SHIPPED = assembly.profiles(loader.read_sources(Path(config.__file__).parent / "demo"))
+FLOAT_RELATIVE = 1e-6  # binary32 carries 24 bits
+
+
+def payload(station: Station, function: int, address: int, count: int) -> bytes:
+    words = station.read(function, address, count)
+    if function in (3, 4):
+        return struct.pack(f">{count}H", *words)
+    bits = sum(bit << at for at, bit in enumerate(words))
+    return bits.to_bytes((count + 7) // 8, "little")
+
+
+def expected(station: Station, register: Register) -> float:
+    """What the model holds, in engineering units, without any encoding."""
+    quantity = quantity_of(register)
+    if quantity.dimension == "none":
+        return 0.0
+    if quantity.dimension in COUNTERS:
+        return float(counter_base(station.state, quantity) / quantity.base_per_unit)
+    return analog_base(station.state, quantity) / float(quantity.base_per_unit)
+
+
+@pytest.mark.parametrize("profile", SHIPPED.values(), ids=SHIPPED)
+@pytest.mark.parametrize("ct", [1, 40])
+def test_what_the_field_shows_is_what_the_driver_decodes(profile: Profile, ct: int) -> None:
+    device = Device("m", "g", 1, profile, ct, 1, {})
+    on_transformers = any(register.ratio for register in profile.registers)
+    nominal = 6_000.0 * (ct if on_transformers else 1) if profile.medium == "electricity" else 4.0
+    field = Field([SimMeter(device, nominal, shape="flat", seed=9, initial_counts=INITIAL)], ZoneInfo("Asia/Shanghai"))
+    field.step(NOON_NS, 0)
+    station = Station(field, field.states["m"])
+    blocks = plan_blocks(profile)
+    decoder = Decoder(profile, ct, 1, blocks)
+    seen = set()
+    for number, block in enumerate(blocks):
+        decoded = decoder.decode(number, payload(station, block.function, block.address, block.count))
+        assert decoded.good
+        assert decoded.billing_raw in (None, INITIAL)
+        assert decoded.position in (None, CLOSED)
+        for index, value in zip(block.registers, decoded.values, strict=True):
+            register = profile.registers[index]
+            seen.add(register.measure)
+            if profile.switch is None or register.measure != profile.switch.position:
+                count = float(register.scale * ratio_of(device, register.ratio))
+                assert value == pytest.approx(expected(station, register), abs=count, rel=FLOAT_RELATIVE)
+                assert value != 0 or register.measure in NOT_MODELLED or profile.billing is None
+    assert seen == {register.measure for register in profile.registers}
+
+
+def test_profiles_were_found() -> None:
+    assert {"wattkeeper-demo-1p", "wattkeeper-demo-3p", "wattkeeper-demo-water"} <= set(SHIPPED)
