@@ -332,7 +332,7 @@ async def core_room(room: "Room", args: argparse.Namespace) -> None:
     try:
         await core.run()
     finally:
-        await listening.stopListening()
+        await link.stop_serving(listening)
 
 
 def build_core(room: "Room", plant: "Plant") -> "Core":

@@ -152,6 +152,13 @@ def serve(reactor: Any, socket: Path, handlers: Mapping[type[amp.Command], Handl
         os.umask(before)
 
 
+async def stop_serving(listening: Any) -> None:
+    """Close what `serve` returned; no further room can connect."""
+    stopped = listening.stopListening()
+    if stopped is not None:
+        await stopped.asFuture(asyncio.get_running_loop())
+
+
 class CoreClient:
     """A room's end of the link: reconnects by itself, fails fast with CoreAway while the core is gone."""
 
@@ -162,7 +169,7 @@ class CoreClient:
         self._service = ClientService(UNIXClientEndpoint(reactor, str(socket)), factory, retryPolicy=lambda _: 0.5)
         self._service.startService()
 
-    async def call(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
+    async def call(self, command: type[amp.Command], /, **arguments: Any) -> dict[str, Any]:
         """Send one command. Raises Refused, DatabaseAway, or CoreAway when the core does not answer in time."""
         connected = self._service.whenConnected(failAfterFailures=1)
         connected.addTimeout(CONNECT_TIMEOUT_S, self._reactor)

@@ -22,7 +22,7 @@ def encode(box: dict[str, str]) -> bytes:
     return b"".join(struct.pack(">H", len(part)) + part for part in parts) + b"\0\0"
 
 
-def call(path: Path, command: str, timeout_s: float = 10.0, **arguments: str) -> dict[str, str]:
+def call(path: Path, command: str, /, timeout_s: float = 10.0, **arguments: str) -> dict[str, str]:
     """Send one command, return its answer; AmpError when it was refused."""
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(timeout_s)
