@@ -1,7 +1,7 @@
 """The spool: batches of history that wait on disk for the data base, oldest first, within a bound.
 
-One file for each batch, "<number, 15 digits>.batch": magic, CRC-32 and length of the body, body. A file is written
-aside, brought to the disk and renamed, so that a crash leaves a whole batch or none.
+One file for each batch, "<number, 15 digits>-<rows>.batch": magic, CRC-32 and length of the body, body. A file is
+written aside, brought to the disk and renamed, so that a crash leaves a whole batch or none.
 
 Rule: losing history is bad, stopping the scan is worse. At its bound the spool gives up its oldest batch and counts it.
 """
@@ -26,6 +26,7 @@ class Spool:
 
     size_bytes    on disk now
     given_up      batches removed because the bound was reached
+    rows          rows of history in them
     damaged       batches whose checksum was wrong; they were moved to the folder "damaged"
     """
 
@@ -35,7 +36,11 @@ class Spool:
         self._bytes_max = bytes_max
         for torn in folder.glob("*.new"):
             torn.unlink()
-        self._sizes = {int(path.stem): path.stat().st_size for path in sorted(folder.glob("*.batch"))}
+        self._sizes: dict[int, int] = {}
+        self._rows: dict[int, int] = {}
+        for path in folder.glob("*-*.batch"):
+            number, rows = map(int, path.stem.split("-"))
+            self._sizes[number], self._rows[number] = path.stat().st_size, rows
         self._next = max(self._sizes, default=0) + 1
         self.given_up = 0
         self.damaged = 0
@@ -44,15 +49,20 @@ class Spool:
     def size_bytes(self) -> int:
         return sum(self._sizes.values())
 
+    @property
+    def rows(self) -> int:
+        return sum(self._rows.values())
+
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def put(self, body: bytes) -> None:
-        """Put a batch behind all others. Raises OSError when the disk does not take it; nothing is then left of it."""
+    def put(self, body: bytes, rows: int) -> int:
+        """Put a batch behind all others; return its number. Raises OSError, and then nothing is left of it."""
         size = HEAD.size + len(body)
         while self._sizes and self.size_bytes + size > self._bytes_max:
             self._give_up(min(self._sizes))
         number = self._next
+        self._rows[number] = rows
         scratch = self._path(number).with_suffix(".new")
         try:
             with scratch.open("wb") as file:
@@ -62,16 +72,25 @@ class Spool:
                 os.fsync(file.fileno())
             scratch.rename(self._path(number))
         except OSError:
+            del self._rows[number]
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
             raise
         self._sizes[number] = size
         self._next += 1
+        return number
 
-    def oldest(self, count: int) -> list[tuple[int, bytes]]:
-        """Return (number, body) of at most `count` oldest batches; damaged ones are set aside on the way."""
+    def oldest(self, rows_max: int) -> list[tuple[int, bytes]]:
+        """Return (number, body) of the oldest batches, at least one and together at most rows_max rows.
+
+        Damaged ones are set aside on the way.
+        """
         found: list[tuple[int, bytes]] = []
-        for number in sorted(self._sizes)[:count]:
+        rows = 0
+        for number in sorted(self._sizes):
+            rows += self._rows[number]
+            if found and rows > rows_max:
+                break
             body = self._read(number)
             if body is not None:
                 found.append((number, body))
@@ -79,8 +98,10 @@ class Spool:
 
     def remove(self, number: int) -> None:
         """Remove a batch that the data base has."""
-        self._path(number).unlink(missing_ok=True)
+        if number in self._sizes:
+            self._path(number).unlink(missing_ok=True)
         self._sizes.pop(number, None)
+        self._rows.pop(number, None)
 
     def set_aside(self, number: int) -> None:
         """Move a batch that cannot be used to the folder "damaged", where a person finds it."""
@@ -114,4 +135,4 @@ class Spool:
         self.remove(number)
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number:015d}.batch"
+        return self._folder / f"{number:015d}-{self._rows[number]}.batch"
