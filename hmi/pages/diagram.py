@@ -1,0 +1,78 @@
+"""Single-line diagrams: geometry from hmi.diagram, live values by the page's websocket; a click leads to the faceplate."""
+
+from dataclasses import dataclass
+
+from nicegui import ui
+from starlette.requests import Request
+
+from hmi.context import Context
+from hmi.diagram import Drawing, lay_out, wrap
+from hmi.frame import admitted, fragment, frame
+from hmi.lookup import CURRENT, POWER, VOLTAGE, Lookup
+from hmi.visitor import Visitor
+from hmi.words import words
+from scada.position import POSITIONS
+from scada.topology import Edge, Node
+
+KILO = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRows:
+    """What is shown beside one breaker."""
+
+    position: int
+    discrepancy: int
+    values_: tuple[int, ...]
+
+
+def register(context: Context) -> None:
+    """Add the pages."""
+    drawings = {network.id: lay_out(network) for network in context.plant.networks}
+
+    @ui.page("/diagram")
+    async def first(request: Request) -> None:
+        _draw(Visitor(context, request), context.plant.networks[0].id, drawings)
+
+    @ui.page("/diagram/{network}")
+    async def one(request: Request, network: str) -> None:
+        _draw(Visitor(context, request), network, drawings)
+
+
+def _draw(visitor: Visitor, key: str, drawings: dict[str, Drawing]) -> None:
+    if not admitted(visitor, "view"):
+        return
+    lookup = visitor.context.lookup
+    network = lookup.networks.get(key)
+    if network is None:
+        with frame(visitor, visitor.texts("Single-line diagram")):
+            ui.label(visitor.texts("There is no such diagram."))
+        return
+    with frame(visitor, visitor.texts.pick(network), f"diagram/{key}"):
+        fragment(
+            visitor,
+            "diagram.html",
+            network=network,
+            networks=visitor.context.plant.networks,
+            drawing=drawings[key],
+            rows={edge.id: _rows(lookup, edge) for edge in network.edges},
+            energised={node.id: lookup.row("D", node.id, "Energised") for node in network.nodes},
+            position_words=words("position", POSITIONS, visitor.texts),
+            unit_of=lambda row: lookup.tag(row).unit,
+            voltage=_voltage,
+            wrap=wrap,
+        )
+
+
+def _rows(lookup: Lookup, edge: Edge) -> BreakerRows:
+    if not edge.device:
+        return BreakerRows(-1, -1, ())
+    values = tuple(lookup.row("M", edge.device, *names) for names in (POWER, CURRENT, VOLTAGE))
+    return BreakerRows(lookup.row("M", edge.device, "Position"), lookup.row("M", edge.device, "Discrepancy"), values)
+
+
+def _voltage(node: Node) -> str:
+    """Return the nominal voltage for a busbar's name, unless the name says it."""
+    text = f"{node.voltage_v / KILO:g} kV"
+    said = {name.replace(" ", "") for name in (node.name_zh, node.name_en)}
+    return "" if any(text.replace(" ", "") in name for name in said) else text

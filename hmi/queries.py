@@ -1,0 +1,126 @@
+"""Queries: the SQL by which pages read the books, the alarm journal and history. Read only.
+
+Rule: one statement per function, values as parameters, plain records out; money stays an integer of nano.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from billing_core.ledger import wallet
+from scada.clock import NS_PER_S
+from scada.historian import read_history
+from scada.quality import is_bad
+
+ENTRIES_MAX: Final = 30  # what a person reads on one screen; statements are a report's matter
+JOURNAL_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLine:
+    """One movement of an account."""
+
+    at: datetime  # plant time
+    kind: str
+    memo: str
+    nano: int
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeLine:
+    """What one meter's consumption cost between two checkpoints."""
+
+    at: datetime
+    meter: str
+    unit: str
+    milli: int
+    nano: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediumToday:
+    """What was charged for one medium since local midnight."""
+
+    medium: str
+    unit: str
+    milli: int
+    nano: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLine:
+    """One transition of an alarm: what, when, who and why."""
+
+    at: datetime
+    event: str
+    source: str
+    text_zh: str
+    text_en: str
+    user: str
+    comment: str
+
+
+async def entries(cursor: Any, account: str) -> list[EntryLine]:
+    """Return the latest movements of an account other than charges, newest first."""
+    await cursor.execute(
+        """
+        SELECT t.plant_time, t.kind, t.memo, e.nano, t.who FROM entry e JOIN transfer t USING (seq)
+        WHERE e.account = %s AND t.kind <> 'charge' ORDER BY e.seq DESC LIMIT %s
+        """,
+        (wallet(account), ENTRIES_MAX),
+    )
+    return [EntryLine(*row) for row in await cursor.fetchall()]
+
+
+async def charges(cursor: Any, account: str) -> list[ChargeLine]:
+    """Return what each meter of an account was charged by the hour, newest first."""
+    await cursor.execute(
+        """
+        SELECT date_trunc('hour', c.segment_from), s.meter, s.unit, sum(c.milli)::bigint, sum(c.nano)::bigint
+        FROM charge c JOIN terms s ON s.id = c.terms
+        WHERE s.account = %s AND c.seq > (SELECT max(seq) FROM transfer) - 20000
+        GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2 LIMIT %s
+        """,
+        (wallet(account), ENTRIES_MAX),
+    )
+    return [ChargeLine(*row) for row in await cursor.fetchall()]
+
+
+async def charged_since(cursor: Any, since: datetime) -> list[MediumToday]:
+    """Return quantity and money charged for each medium since an instant."""
+    await cursor.execute(
+        """
+        SELECT s.medium, s.unit, sum(c.milli)::bigint, sum(c.nano)::bigint FROM charge c JOIN terms s ON s.id = c.terms
+        WHERE c.seq >= (SELECT min(seq) FROM transfer WHERE plant_time >= %s) GROUP BY 1, 2 ORDER BY 1
+        """,
+        (since,),
+    )
+    return [MediumToday(*row) for row in await cursor.fetchall()]
+
+
+async def alarm_journal(cursor: Any) -> list[JournalLine]:
+    """Return the latest transitions of all alarms, newest first."""
+    await cursor.execute(
+        """
+        SELECT plant_time, event, source, text_zh, text_en, user_name, comment FROM alarm_journal
+        ORDER BY plant_time_ns DESC, sequence DESC LIMIT %s
+        """,
+        (JOURNAL_MAX,),
+    )
+    return [JournalLine(*row) for row in await cursor.fetchall()]
+
+
+def utc_of(ns: int) -> datetime:
+    """Return an instant of the plant clock as a datetime."""
+    return datetime.fromtimestamp(ns / NS_PER_S, UTC)
+
+
+async def history(
+    cursor: Any, tag_id: str, from_utc: datetime, to_utc: datetime, points_max: int
+) -> list[tuple[int, float]]:
+    """Return (plant time ms, value) of a tag's good and uncertain records, oldest first."""
+    rows = await read_history(cursor, tag_id, from_utc, to_utc, points_max)
+    return [
+        (int(at.timestamp() * 1000), value) for at, value, quality in rows if value is not None and not is_bad(quality)
+    ]

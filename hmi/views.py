@@ -1,0 +1,204 @@
+"""Views: which rows and figures each page shows, by the page's key ("overview", "diagram/<id>", "meter/<id>", ...).
+
+Rule: a view is the same for everybody who looks at a page; languages and roles are the template's matter.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+
+from alarms.lifecycle import CONDITION_ON, STATES
+from hmi.live import BAD, Figures, View
+from hmi.lookup import CORE, CURRENT, ENERGY, NO_ROW, POWER, VOLTAGE, Lookup
+from scada.image import Snapshot
+from scada.quality import bad_mask, good_mask
+
+BANNER_MAX: Final = 5  # domain reference G.1: the 3-5 most urgent
+ALARMS_MAX: Final = 500  # rows a person can still read in one list
+PRIORITIES: Final = (1, 2, 3, 4)
+GOOD, UNCERTAIN = 0, 1
+NORMAL: Final = STATES.index("normal")
+ACTIVE: Final = tuple(state in CONDITION_ON for state in STATES)
+UNACKNOWLEDGED: Final = tuple(state in ("unacknowledged", "returned") for state in STATES)
+FRAME_MEASURES: Final = ("ScanMs", "DatabaseConnected", "LedgerBehindS")
+
+
+class Views:
+    """Makes the view of a page key; KeyError when there is no such page."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._kinds: dict[str, Callable[[str], View]] = {
+            "frame": lambda _: self._frame(),
+            "overview": lambda _: self._overview(),
+            "diagram": self._diagram,
+            "meter": self._meter,
+            "meters": lambda _: self._meters(),
+            "accounts": lambda _: self._accounts(),
+            "account": self._account,
+            "alarms": lambda _: self._alarms(),
+            "none": lambda _: self._view([]),
+        }
+        self.buildings = {building.id: self._building_rows(building.id) for building in lookup.plant.buildings}
+
+    def __call__(self, page: str) -> View:
+        kind, _, key = page.partition("/")
+        return self._kinds[kind](key)
+
+    def _view(self, rows: Iterable[int], **more: Any) -> View:
+        shown = sorted({row for row in rows if row != NO_ROW})
+        decimals = [self._lookup.decimals(row) for row in shown]
+        return View(np.array(shown, dtype=np.int64), np.array(decimals, dtype=np.int64), **more)
+
+    def _frame(self) -> View:
+        rows = [self._lookup.row("X", CORE, measure) for measure in FRAME_MEASURES]
+        return self._view(rows, figures=_alarm_figures, alarms=lambda s: self._alarm_list(s, BANNER_MAX, True))
+
+    def _overview(self) -> View:
+        find = self._lookup.row
+        rows = [find("N", gateway, "Online") for gateway in self._lookup.gateways]
+        rows += self.incomer_rows().values()
+        return self._view(rows, figures=self._overview_figures)
+
+    def incomer_rows(self) -> dict[str, int]:
+        """Return network id -> row of the power that enters it: the measured breaker nearest to a source."""
+        return {n.id: next(iter(self._measured(n)), NO_ROW) for n in self._lookup.plant.networks}
+
+    def _measured(self, network: Any) -> Iterable[int]:
+        rank = {node.id: node.kind == "source" for node in network.nodes}
+        for edge in sorted(network.edges, key=lambda e: not (rank.get(e.a) or rank.get(e.b))):
+            row = self._lookup.row("M", edge.device, *POWER) if edge.device else NO_ROW
+            if row != NO_ROW:
+                yield row
+
+    def _building_rows(self, building: str) -> list[int]:
+        places = self._lookup.plant.point_places
+        meters = [
+            point.meter
+            for point in self._lookup.plant.points
+            if point.medium == "electricity" and places[point.id].building == building
+        ]
+        rows = [self._lookup.row("M", meter, *POWER) for meter in meters]
+        return [row for row in rows if row != NO_ROW]
+
+    def _overview_figures(self, snapshot: Snapshot) -> Figures:
+        figures: dict[str, tuple[float | None, int]] = dict(_alarm_figures(snapshot))
+        for building, rows in self.buildings.items():
+            figures[f"power/{building}"] = _sum(snapshot, rows)
+        names = self._lookup.credit_states()
+        counts = np.bincount(snapshot.columns.accounts.credit_state, minlength=len(names))
+        figures.update({f"credit/{state}": (int(counts[k]), GOOD) for k, state in enumerate(names)})
+        owed = np.minimum(snapshot.columns.accounts.balance_nano, 0).sum()
+        figures["owed"] = (round(-int(owed) / 1e9, 2), GOOD)
+        tags = snapshot.columns.tags
+        for gateway in self._lookup.gateways:
+            rows = [d.online_row for d in self._lookup.plant.devices if d.gateway == gateway and d.online_row != NO_ROW]
+            online = int(((tags.value[rows] == 1) & good_mask(tags.quality[rows])).sum())
+            figures[f"online/{gateway}"] = (online, GOOD)
+        return figures
+
+    def _diagram(self, key: str) -> View:
+        network = self._lookup.networks[key]
+        find = self._lookup.row
+        rows = [find("D", node.id, "Energised") for node in network.nodes]
+        for edge in network.edges:
+            if edge.device:
+                rows += [find("M", edge.device, *names) for names in (POWER, CURRENT, VOLTAGE)]
+                rows += [find("M", edge.device, name) for name in ("Position", "Discrepancy", "CommandState", "Online")]
+        return self._view(rows)
+
+    def _meter(self, key: str) -> View:
+        device = self._lookup.devices[key]
+        rows = [*self._lookup.rows_of("M", device.id), *self._lookup.rows_of("N", device.gateway)]
+        breaker = self._lookup.breaker_of(key)
+        if breaker:
+            rows += self._lookup.rows_of("M", breaker)
+        point = self._lookup.point_of.get(key)
+        if point is not None:
+            rows += self._lookup.rows_of("P", point.id)
+        account = self._lookup.account_of(key)
+        if account is not None:
+            rows += self._lookup.rows_of("T", account.id)
+        return self._view(rows)
+
+    def _meters(self) -> View:
+        find = self._lookup.row
+        rows = []
+        for device in self._lookup.devices:
+            rows += [find("M", device, *POWER), find("M", device, *ENERGY)]
+            rows += [find("M", device, name) for name in ("Online", "Position")]
+        return self._view(rows)
+
+    def _accounts(self) -> View:
+        rows = [
+            self._lookup.row("T", account, name)
+            for account in self._lookup.accounts
+            for name in ("Balance", "CreditState")
+        ]
+        return self._view(rows)
+
+    def _account(self, key: str) -> View:
+        account = self._lookup.accounts[key]
+        rows = list(self._lookup.rows_of("T", key))
+        for point in self._lookup.points_of[key]:
+            rows += self._lookup.rows_of("P", point.id)
+            rows += [self._lookup.row("M", point.meter, *POWER), self._lookup.row("M", point.meter, "Online")]
+        rows += [self._lookup.row("M", breaker, "Position") for breaker in account.breakers]
+        return self._view(rows)
+
+    def _alarms(self) -> View:
+        return self._view([], alarms=lambda s: self._alarm_list(s, ALARMS_MAX, False))
+
+    def _alarm_list(self, snapshot: Snapshot, most: int, unacknowledged_only: bool) -> list[list[Any]]:
+        """Return the alarms that are not normal: unacknowledged first, then by priority, then the newest."""
+        alarms = snapshot.columns.alarms
+        rows = np.flatnonzero(alarms.state != NORMAL)
+        known = [
+            (not UNACKNOWLEDGED[alarms.state[row]], int(alarms.priority[row]), -int(alarms.since[row]), int(row))
+            for row in rows.tolist()
+        ]
+        if unacknowledged_only:
+            known = [key for key in known if not key[0]]
+        return [self._alarm(snapshot, key[-1]) for key in sorted(known)[:most]]
+
+    def _alarm(self, snapshot: Snapshot, row: int) -> list[Any]:
+        """Return one alarm in the order of FIELDS in static/live.js."""
+        alarms, definition = snapshot.columns.alarms, self._lookup.plant.alarms[row]
+        state, value = int(alarms.state[row]), float(alarms.value[row])
+        return [
+            definition.id,
+            state,
+            definition.priority,
+            int(ACTIVE[state]),
+            int(UNACKNOWLEDGED[state]),
+            round(value, 3) if np.isfinite(value) else None,
+            int(alarms.since[row]) // 1_000_000,
+            definition.unit,
+            [definition.text_zh, definition.text_en],
+            [self._lookup.name(definition.source, language) for language in ("zh", "en")],
+            self._lookup.page_of(definition.source),
+        ]
+
+
+def _sum(snapshot: Snapshot, rows: list[int]) -> tuple[float | None, int]:
+    """Return the sum of what is known and its quality: uncertain when some rows are bad, bad when all are."""
+    tags = snapshot.columns.tags
+    known = ~bad_mask(tags.quality[rows])
+    if not known.any():
+        return None, BAD
+    total = round(float(tags.value[rows][known].sum()), 1)
+    return total, GOOD if good_mask(tags.quality[rows]).all() else UNCERTAIN
+
+
+def _alarm_figures(snapshot: Snapshot) -> Figures:
+    """Return how many alarms of each priority are active, and how many nobody has acknowledged."""
+    alarms = snapshot.columns.alarms
+    active = np.array(ACTIVE)[alarms.state]
+    waiting = np.array(UNACKNOWLEDGED)[alarms.state]
+    figures: dict[str, tuple[float | None, int]] = {}
+    for priority in PRIORITIES:
+        mine = alarms.priority == priority
+        figures[f"active/{priority}"] = (int((active & mine).sum()), GOOD)
+        figures[f"waiting/{priority}"] = (int((waiting & mine).sum()), GOOD)
+    return figures

@@ -1,0 +1,201 @@
+"""Words: what a person reads for each code and state that other packages name. One table; unknown codes show themselves."""
+
+from typing import Final
+
+from hmi.i18n import N_, Texts
+
+# group -> code -> English text
+WORDS: Final[dict[str, dict[str, str]]] = {
+    "position": {
+        "intermediate": N_("Moving"),
+        "open": N_("Open"),
+        "closed": N_("Closed"),
+        "bad": N_("Faulty"),
+    },
+    "command": {
+        "idle": N_("No command"),
+        "selected": N_("Selected"),
+        "sent": N_("Sent, waiting for the device"),
+        "accepted": N_("Accepted, waiting for read-back"),
+        "verified": N_("Verified by read-back"),
+        "failed": N_("Failed"),
+        "undetermined": N_("Undetermined: position not known"),
+        "cancelled": N_("Cancelled"),
+        "expired": N_("Selection expired"),
+    },
+    "alarm": {
+        "normal": N_("Normal"),
+        "unacknowledged": N_("Active, unacknowledged"),
+        "acknowledged": N_("Active, acknowledged"),
+        "returned": N_("Returned, unacknowledged"),
+    },
+    "entry": {
+        "raised": N_("Raised"),
+        "cleared": N_("Cleared"),
+        "acknowledged": N_("Acknowledged"),
+    },
+    "credit": {
+        "normal": N_("In credit"),
+        "remind1": N_("First reminder"),
+        "remind2": N_("Last reminder"),
+        "overdrawn": N_("Overdrawn"),
+        "pending_stop": N_("Switch-off pending"),
+        "stopped": N_("Switched off"),
+        "reconnect": N_("Reconnection permitted"),
+        "reconnect_permitted": N_("Reconnection permitted"),
+        "protected": N_("Protected supply"),
+        "frozen": N_("Held: data in doubt"),
+    },
+    "energised": {
+        "dead": N_("Dead"),
+        "live": N_("Live"),
+        "undetermined": N_("Not determined"),
+    },
+    "rate": {
+        "sharp": N_("Sharp peak"),
+        "peak": N_("Peak"),
+        "flat": N_("Flat"),
+        "valley": N_("Valley"),
+        "deep_valley": N_("Deep valley"),
+    },
+    "held": {
+        "no": N_("Not held"),
+        "reverse": N_("Register ran backwards"),
+        "too_fast": N_("Faster than the connection can carry"),
+        "rollover": N_("Doubtful rollover"),
+        "replaced": N_("Meter replaced"),
+    },
+    "boolean": {"0": N_("No"), "1": N_("Yes")},
+    "online": {"0": N_("No answer"), "1": N_("Answers")},
+    "connected": {"0": N_("Away"), "1": N_("Connected")},
+    "role": {
+        "viewer": N_("Viewer"),
+        "operator": N_("Operator"),
+        "engineer": N_("Engineer"),
+        "finance": N_("Finance"),
+        "admin": N_("Administrator"),
+        "system": N_("System"),
+    },
+    "medium": {
+        "electricity": N_("Electricity"),
+        "water": N_("Water"),
+        "gas": N_("Gas"),
+        "steam": N_("Steam"),
+        "heat": N_("Heat"),
+        "cooling": N_("Cooling"),
+    },
+    "channel": {
+        "cash": N_("Cash"),
+        "transfer": N_("Bank transfer"),
+        "card": N_("Bank card"),
+        "wechat": N_("WeChat Pay"),
+        "alipay": N_("Alipay"),
+    },
+    "kind": {
+        "opening": N_("Opening balance"),
+        "topup": N_("Top-up"),
+        "top_up": N_("Top-up"),
+        "charge": N_("Consumption"),
+        "usage": N_("Consumption"),
+        "refund": N_("Refund"),
+        "reversal": N_("Reversal"),
+        "adjustment": N_("Adjustment"),
+    },
+    "priority": {"1": N_("Critical"), "2": N_("High"), "3": N_("Medium"), "4": N_("Low")},
+    "quality": {
+        "Good": N_("Good"),
+        "GoodLocalOverride": N_("Good, entered by hand"),
+        "UncertainLastUsableValue": N_("Last usable value"),
+        "UncertainNoCommunicationLastUsableValue": N_("No communication, last value"),
+        "UncertainSubstituteValue": N_("Substitute value"),
+        "UncertainSensorNotAccurate": N_("Sensor not accurate"),
+        "UncertainEngineeringUnitsExceeded": N_("Outside the plausible range"),
+        "UncertainSubNormal": N_("Made from partly bad values"),
+        "UncertainSimulatedValue": N_("Simulated value"),
+        "Bad": N_("Bad"),
+        "BadCommunicationError": N_("Communication error"),
+        "BadTimeout": N_("Time-out"),
+        "BadNoCommunication": N_("No communication"),
+        "BadWaitingForInitialData": N_("Waiting for the first value"),
+        "BadConfigurationError": N_("Configuration error"),
+        "BadDeviceFailure": N_("Device failure"),
+        "BadSensorFailure": N_("Sensor failure"),
+        "BadOutOfService": N_("Out of service"),
+    },
+    "condition": {  # what must hold; domain reference G.3
+        "interlock.offline": N_("The device answers"),
+        "interlock.quality": N_("The position is read with good quality"),
+        "interlock.stale": N_("The position is fresh"),
+        "interlock.position": N_("The position is open or closed"),
+        "interlock.already": N_("It is not already in this position"),
+        "interlock.busy": N_("No other command is under way here"),
+        "interlock.protected": N_("The supply is not protected"),
+        "interlock.gas": N_("Gas is let flow on the spot only"),
+        "interlock.local-close": N_("It may be closed remotely"),
+        "interlock.tag": N_("No lock-out tag or protection trip forbids it"),
+        "interlock.discrepancy": N_("No current flows while it is open"),
+        "interlock.opened-by-itself": N_("It was opened by a command"),
+        "interlock.feeder-dead": N_("The feeder is live"),
+    },
+    "refused": {  # codes of scada.errors.Refused, and what this room says itself
+        "session": N_("The session has ended. Log in again."),
+        "role": N_("Your role does not permit this."),
+        "select.unknown": N_("There is no such breaker."),
+        "command.unknown": N_("There is no such command."),
+        "command.owner": N_("The selection belongs to somebody else."),
+        "command.expired": N_("The selection has expired."),
+        "alarm.unknown": N_("There is no such alarm."),
+        "alarm.not-active": N_("There is nothing to acknowledge."),
+        "alarm.already-acknowledged": N_("The alarm is acknowledged already."),
+        "account.unknown": N_("There is no such account."),
+        "amount": N_("The amount is not allowed."),
+        "core.away": N_("The core does not answer now. Try again in a few seconds."),
+        "database.away": N_("The data base cannot be reached now. Nothing was booked; try again later."),
+        "password.short": N_("At least 8 characters."),
+        "password.long": N_("At most 128 characters."),
+        "password.common": N_("This password is one of the most common ones."),
+        "password.login": N_("The password must not be the user name."),
+        "password.differ": N_("The two passwords differ."),
+        "password.same": N_("Choose a password that differs from the present one."),
+        "login.wrong": N_("User name or password is wrong."),
+        "login.wait": N_("Too many tries. Wait a moment."),
+        "user.taken": N_("This user name is taken."),
+        "user.form": N_("Lower-case letters, digits, dot, dash and underscore only."),
+    },
+}
+
+
+def word(group: str, code: str, texts: Texts) -> str:
+    """Return the word of a code in a language; the code itself when the table has no row for it."""
+    found = WORDS[group].get(code)
+    return texts(found) if found is not None else code
+
+
+def words(group: str, codes: tuple[str, ...], texts: Texts) -> list[str]:
+    """Return the words of an enumeration in its order."""
+    return [word(group, code, texts) for code in codes]
+
+
+def refusal(code: str, detail: str, texts: Texts) -> str:
+    """Return the sentence for a refusal: an interlock names the condition that does not hold."""
+    if code in WORDS["condition"]:
+        return texts("Not met: {condition}", condition=word("condition", code, texts))
+    found = WORDS["refused"].get(code)
+    return texts(found) if found is not None else (detail or code)
+
+
+_MEASURE_GROUPS: Final = {
+    "Position": "position",
+    "CommandState": "command",
+    "CreditState": "credit",
+    "Energised": "energised",
+    "RatePeriod": "rate",
+    "Held": "held",
+    "Online": "online",
+    "DatabaseConnected": "connected",
+}
+
+
+def of_tag(name: str, states: tuple[str, ...], texts: Texts) -> list[str]:
+    """Return the words of a tag's values: its states, or no and yes of a boolean."""
+    return words(_MEASURE_GROUPS.get(name, "boolean"), states or ("0", "1"), texts)
