@@ -1,7 +1,7 @@
 """The alarm engine: conditions over columns in, states of the life cycle and journal records out.
 
-Rule: Python objects exist for transitions only, and what the journal on disk does not have has not happened: the
-records of a scan are written, in one call, before any state changes.
+Rule: Python objects exist for transitions only, and their records reach the journal on disk in one call a scan. People
+see an alarm even while the journal stands still (disk full): its records then wait in memory, in order, and go first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,12 @@ from alarms.evaluate import Conditions, evaluate
 from alarms.lifecycle import CONDITION_ON, STATES, TRANSITIONS, Event, Step
 from scada.errors import Refused
 from scada.image import Columns
+from scada.journal import JournalStopped
 from scada.ports import JournalPort
 from scada.scan import Instant
 
 STREAM: Final = "alarm"  # of the journal
+WAITING_MAX: Final = 100_000  # records kept while the journal stands still: ten floods, some 100 MB
 COMMENT_CHARS_MAX: Final = 500  # a comment is a sentence; longer text belongs into a log book
 
 
@@ -49,6 +51,8 @@ class AlarmEngine:
         self._value = np.zeros(count, dtype=np.float64)
         self._quality = np.zeros(count, dtype=np.uint32)
         self._since_ns = np.zeros(count, dtype=np.int64)
+        self._waiting: list[dict[str, Any]] = []  # records that the journal has not taken yet
+        self._stopped = ""  # why it does not take them
         self._untold: npt.NDArray[np.int64] = np.arange(count)  # rows that the image does not show yet
 
     def evaluate(self, instant: Instant, work: Columns) -> None:
@@ -58,13 +62,16 @@ class AlarmEngine:
         if len(rows):
             tag_rows = self._conditions.tag_row[rows]
             self._change(rows.copy(), instant.utc_ns, tags.value[tag_rows], tags.quality[tag_rows])
+        if self._waiting:
+            self._write()
         if len(self._untold):
             self._show(work.alarms, instant.scan)
 
     def acknowledge(self, alarm_id: str, user: str, station: str, comment: str, utc_ns: int) -> None:
         """Acknowledge one alarm.
 
-        Refused: alarm.unknown, alarm.not-active, alarm.already-acknowledged, alarm.comment-long.
+        Refused: alarm.unknown, alarm.not-active, alarm.already-acknowledged, alarm.comment-long, and alarm.journal:
+        a person is told that it was noted only when it was.
         """
         row = self._rows.get(alarm_id)
         if row is None:
@@ -75,7 +82,12 @@ class AlarmEngine:
         if step.refusal:
             raise Refused(step.refusal, f"alarm {alarm_id} is {STATES[self._state[row]]}")
         value, quality = float(self._value[row]), int(self._quality[row])
-        self._journal.write_many(STREAM, [self._record(row, step, utc_ns, value, quality, user, station, comment)])
+        record = self._record(row, step, utc_ns, value, quality, user, station, comment)
+        try:
+            self._journal.write_many(STREAM, [*self._waiting, record])
+        except JournalStopped as error:
+            raise Refused("alarm.journal", f"the journal cannot be written: {error}") from error
+        self._waiting.clear()
         self._enter(row, step, utc_ns, value, quality)
         self._untold = np.append(self._untold, row)
 
@@ -100,20 +112,37 @@ class AlarmEngine:
         return unknown
 
     def _change(self, rows: npt.NDArray[np.int64], utc_ns: int, values: Any, qualities: Any) -> None:
-        """Carry conditions that went on or off through the life cycle: journal first, then the states."""
+        """Carry conditions that went on or off through the life cycle."""
         changes = [
             (row, self._step(row, "raise" if active else "clear"), value, quality)
             for row, active, value, quality in zip(
                 rows.tolist(), self._conditions.active[rows].tolist(), values.tolist(), qualities.tolist(), strict=True
             )
         ]
-        records = [
+        self._waiting += [
             self._record(row, step, utc_ns, value, quality) for row, step, value, quality in changes if step.entry
         ]
-        self._journal.write_many(STREAM, records)
         for row, step, value, quality in changes:
             self._enter(row, step, utc_ns, value, quality)
         self._untold = np.concatenate([self._untold, rows])
+
+    def _write(self) -> None:
+        """Give the journal what waits; what it does not take waits for the next scan, the oldest dropped at last."""
+        try:
+            self._journal.write_many(STREAM, self._waiting)
+        except JournalStopped as error:
+            if not self._stopped:
+                logger.error("the alarm journal stands still, its records wait in memory: {}", error)
+            self._stopped = str(error)
+            excess = len(self._waiting) - WAITING_MAX
+            if excess > 0:
+                del self._waiting[:excess]
+                logger.error("{} records of the alarm journal are lost: {}", excess, error)
+            return
+        if self._stopped:
+            logger.info("the alarm journal goes on; {} records were waiting", len(self._waiting))
+            self._stopped = ""
+        self._waiting.clear()
 
     def _step(self, row: int, event: Event) -> Step:
         return TRANSITIONS[STATES[self._state[row]], event]

@@ -21,6 +21,7 @@ from scada.discrepancy import DiscrepancyWatch
 from scada.errors import FieldError, NoAnswer, Refused
 from scada.image import Columns
 from scada.interlocks import Condition, Situation
+from scada.journal import JournalStopped
 from scada.ports import JournalPort
 from scada.position import BAD_STATE, CLOSED, OPEN, POSITIONS, TARGETS
 from scada.quality import GOOD, is_good
@@ -186,7 +187,8 @@ class ControlDesk:
         if self._faults:
             raise self._faults[0]
         changed = [after for before in self._open() if (after := self._judge(before, instant)) is not None]
-        self._take(changed)
+        if not self._noted(changed):
+            changed = []  # nothing has happened that the journal does not have: judged again at the next scan
         for command in changed:
             if command.state == "undetermined" and command.id in self._tasks:
                 self._tasks[command.id].cancel()  # never to be sent later than we waited for it
@@ -262,7 +264,17 @@ class ControlDesk:
             deadline = mono_ns + self._verify_ns(command)
             after = command.advance("accepted", utc_ns, mono_ns, deadline_mono_ns=deadline, proof_after_utc_ns=utc_ns)
         if self._commands[command.id].state == "sent":  # step has not given up on it meanwhile
-            self._take([after])
+            self._noted([after])  # when it cannot be noted it stays "sent", times out and is read back
+
+    def _noted(self, commands: Sequence[Command]) -> bool:
+        """Journal and remember what the field or the time did to commands; tell whether the journal took it."""
+        try:
+            self._take(commands)
+        except Refused as error:
+            for command in commands:
+                logger.error("command on {} is {}, but {}", command.breaker, command.state, error.detail)
+            return False
+        return True
 
     def _carried(self, command_id: str, task: asyncio.Task[None]) -> None:
         del self._tasks[command_id]
@@ -283,7 +295,7 @@ class ControlDesk:
         judged = [asdict(condition) for condition in conditions]
         try:
             self._journal.write_many(STREAM, [command.record(judged) for command in commands])
-        except OSError as error:
+        except JournalStopped as error:
             raise Refused("command.journal", f"the journal cannot be written: {error}") from error
 
     def _keep(self, command: Command) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alarms import engine
 from alarms.definition import AlarmDefinition
 from alarms.engine import COMMENT_CHARS_MAX, AlarmEngine, LiveAlarm
 from alarms.lifecycle import STATES
 from scada.clock import NS_PER_S
 from scada.errors import Refused
 from scada.image import Columns, Layout
+from scada.journal import JournalStopped
 from scada.quality import GOOD
 from scada.scan import Instant
 
@@ -29,7 +31,7 @@ class Rig:
 
     def __init__(self, restored: Sequence[LiveAlarm] = ()) -> None:
         self.calls: list[list[Mapping[str, Any]]] = []
-        self.journal_error: OSError | None = None
+        self.journal_error: JournalStopped | None = None
         self.work = Columns.private(LAYOUT)
         self.engine = AlarmEngine(DEFINITIONS, self)
         self.engine.restore(restored)
@@ -135,14 +137,40 @@ def test_refusals() -> None:
         assert len(rig.calls) == before
 
 
-def test_what_the_journal_does_not_have_has_not_happened() -> None:
+def test_an_alarm_is_shown_while_the_journal_stands_still_and_noted_afterwards() -> None:
     rig = Rig()
-    rig.scan(1, 101)
-    rig.journal_error = OSError(28, "No space left on device")
-    with pytest.raises(OSError, match="No space"):
-        rig.acknowledge(LIMIT.id)
-    rig.journal_error = None
+    rig.journal_error = JournalStopped("No space left on device")
     assert rig.scan(1, 101)[0] == "unacknowledged"
+    with pytest.raises(Refused) as refused:
+        rig.acknowledge(LIMIT.id)
+    assert refused.value.code == "alarm.journal"
+    assert rig.scan(1, 50)[0] == "returned"
+    rig.journal_error = None
+    assert rig.scan(0, 50) == ("returned", "unacknowledged")
+    assert [record["event"] for record in rig.calls[0]] == ["raised", "cleared", "raised"]
+    rig.scan(0, 50)
+    assert len(rig.calls) == 1
+
+
+def test_an_acknowledgement_follows_the_records_that_waited() -> None:
+    rig = Rig()
+    rig.journal_error = JournalStopped("No space left on device")
+    rig.scan(1, 101)
+    rig.journal_error = None
+    rig.acknowledge(LIMIT.id)
+    assert rig.scan(1, 101)[0] == "acknowledged"
+    assert [[record["event"] for record in call] for call in rig.calls] == [["raised", "acknowledged"]]
+
+
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "WAITING_MAX", 3)
+    rig = Rig()
+    rig.journal_error = JournalStopped("No space left on device")
+    for current_a in (101, 50, 101, 50, 101):
+        rig.scan(1, current_a)
+    rig.journal_error = None
+    rig.scan(1, 101)
+    assert [record["plant_time_ns"] // NS_PER_S for record in rig.calls[0]] == [3, 4, 5]
 
 
 def test_states_survive_a_restart_and_raise_nothing_twice() -> None:

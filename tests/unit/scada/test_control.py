@@ -16,6 +16,7 @@ from scada.control import Breaker, ControlDesk
 from scada.discrepancy import DiscrepancyWatch
 from scada.errors import Refused
 from scada.image import Columns, Layout
+from scada.journal import JournalStopped
 from scada.position import CLOSED, INTERMEDIATE, OPEN
 from scada.quality import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN_NO_COMMUNICATION, UNCERTAIN_SUBNORMAL
 from scada.readback import JUDGEMENTS, Sample, find
@@ -43,7 +44,7 @@ class Desk:
         self.clock = SimpleNamespace(speed=1, ns=1_800_000_000 * NS_PER_S)
         self.clock.utc_ns = self.clock.mono_ns = lambda: self.clock.ns
         self.records: list[Mapping[str, Any]] = []
-        self.journal_error: OSError | None = None
+        self.journal_error: JournalStopped | None = None
         self.sent: list[tuple[str, int]] = []
         self.work = Columns.private(LAYOUT)
         breakers = [breaker(0), breaker(1, protected=True), breaker(2, medium="gas", kind="valve", remote_close=False)]
@@ -175,13 +176,30 @@ async def test_protected_supplies_stay_and_gas_is_not_opened(rig: Desk) -> None:
 @on_desk
 async def test_without_a_journal_nothing_is_sent(rig: Desk) -> None:
     command = rig.desk.select("b0", OPEN, *LI)
-    rig.journal_error = OSError(28, "No space left on device")
+    rig.journal_error = JournalStopped("No space left on device")
     assert code_of(rig.desk.operate, command.id, "why", *LI) == "command.journal"
     await asyncio.sleep(0)
     assert rig.sent == []
     assert rig.desk.state(command.id).state == "selected"
     rig.journal_error = None
     assert rig.desk.operate(command.id, "why", *LI).state == "sent"  # it may be tried again
+
+
+@on_desk
+async def test_an_acceptance_that_cannot_be_noted_ends_in_reading_back(rig: Desk) -> None:
+    command = rig.desk.select("b0", OPEN, *LI)
+    rig.desk.operate(command.id, "why", *LI)
+    rig.journal_error = JournalStopped("No space left on device")
+    await asyncio.sleep(0)
+    rig.wait(control.ANSWER_S)
+    rig.read(OPEN)
+    rig.step()  # the scan goes on
+    assert rig.desk.state(command.id).state == "sent"
+    rig.journal_error = None
+    rig.step()
+    rig.step()
+    assert rig.desk.state(command.id).state == "verified"
+    assert [record["state"] for record in rig.records] == ["selected", "sent", "undetermined", "verified"]
 
 
 @on_desk
