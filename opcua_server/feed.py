@@ -76,18 +76,8 @@ class Feed:
         """Return what a read of one tag is answered with."""
         return self._encode(self._frame, row)
 
-    async def step(self, with_times: bool) -> None:
-        """Look at the image once and report what changed.
-
-        with_times  also report rows of which only the source time moved
-        Raises ConfigurationOutdated when this room must be started again.
-        """
-        before = self._frame
-        if self._look():
-            await self._report(before, self._frame, with_times)
-
-    def _look(self) -> bool:
-        """Take the newest frame; tell whether it is another one."""
+    def look(self) -> bool:
+        """Take the newest frame; tell whether it is another one. Raises ConfigurationOutdated."""
         try:
             snapshot = self._reader.snapshot()
         except LayoutChanged as changed:
@@ -105,6 +95,16 @@ class Feed:
         tags = snapshot.columns.tags
         self._frame = Frame(tags.value, tags.quality, tags.source_time, snapshot.scan_utc_ns)
         return True
+
+    async def step(self, with_times: bool) -> None:
+        """Look at the image once and report what changed.
+
+        with_times  also report rows of which only the source time moved
+        Raises ConfigurationOutdated when this room must be started again.
+        """
+        before = self._frame
+        if self.look():
+            await self._report(before, self._frame, with_times)
 
     def _lose(self, reason: ImageGone) -> bool:
         if not self.alive:

@@ -35,6 +35,7 @@ async def run_opcua(room: Room, plant: Any, port: int, host: str = DEFAULT_HOST)
     feed = Feed(ImageReader(room.data.image, plant.layout), plant.tags, room.clock)
     server = await make_server(plant, feed, gate, room.data.pki, host, port)
     try:
+        feed.look()  # so that the first client reads the truth
         await server.start()
         logger.info("opcua: {} tags at {}", len(plant.tags), server.endpoint.geturl())
         checks = asyncio.create_task(_expel(room.stop, server, gate))

@@ -2,7 +2,7 @@
 
 What asyncua 2.1 does and this file does not: number authentication tokens (a guess takes over a session), let one
 session touch the subscriptions of another, keep sessions that were created and never activated, register foreign
-servers without asking, try passwords that came over an open channel.
+servers without asking.
 Rule: nothing in this server can be written or called; every such request is answered here, before the library.
 """
 
@@ -34,7 +34,6 @@ CONNECTIONS_MAX: Final = SESSIONS_MAX + PENDING_MAX
 SESSION_TIMEOUT_MS_MAX: Final = 600_000.0
 TOKEN_BYTES: Final = 32
 NOBODY: Final = User(role=UserRole.Anonymous)  # a session before its activation
-RSA_1_5: Final = "http://www.w3.org/2001/04/xmlenc#rsa-1_5"  # refused: padding oracle
 
 
 class ReadOnlySession(InternalSession):
@@ -53,12 +52,6 @@ class ReadOnlySession(InternalSession):
         self, params: ua.ActivateSessionParameters, peer_certificate: bytes | None
     ) -> ua.ActivateSessionResult:
         """Activate as the user the gate granted. Raises ServiceError with the refusal."""
-        token = params.UserIdentityToken
-        if isinstance(token, ua.UserNameIdentityToken):
-            if peer_certificate is None:
-                raise ServiceError(ua.StatusCodes.BadIdentityTokenRejected)  # never read a password off an open channel
-            if token.EncryptionAlgorithm == RSA_1_5:
-                raise ServiceError(ua.StatusCodes.BadIdentityTokenRejected)
         if self.state == SessionState.Created and self.iserver.active_sessions() >= SESSIONS_MAX:
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
         return super().activate_session(params, peer_certificate)

@@ -14,6 +14,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService
 from asyncua.server.subscription_service import SubscriptionService
+from asyncua.ua.uaprotocol_auto import DataChangeFilter, EventFilter  # what is decoded; ua.* are subclasses of them
 
 SUBSCRIPTIONS_MAX: Final = 300  # targets of the security profile: 60 sessions with five subscriptions each
 ITEMS_MAX: Final = 100_000  # of all subscriptions together
@@ -59,7 +60,9 @@ class ItemService(MonitoredItemService):
     async def _create_data_change_monitored_item(
         self, params: ua.MonitoredItemCreateRequest
     ) -> ua.MonitoredItemCreateResult:
-        fault = self._fault(params.ItemToMonitor, params.RequestedParameters.Filter)
+        wish = _filter(params.RequestedParameters)
+        params.RequestedParameters.Filter = wish
+        fault = self._fault(params.ItemToMonitor, wish)
         if self._service.items >= ITEMS_MAX:
             fault = ua.StatusCodes.BadTooManyMonitoredItems
         if fault:
@@ -67,7 +70,7 @@ class ItemService(MonitoredItemService):
         return await super()._create_data_change_monitored_item(params)
 
     def _create_events_monitored_item(self, params: ua.MonitoredItemCreateRequest) -> ua.MonitoredItemCreateResult:
-        if not isinstance(params.RequestedParameters.Filter, ua.EventFilter):
+        if not isinstance(params.RequestedParameters.Filter, EventFilter):
             return ua.MonitoredItemCreateResult(
                 StatusCode=ua.StatusCode(ua.StatusCodes.BadMonitoredItemFilterUnsupported)
             )
@@ -79,7 +82,7 @@ class ItemService(MonitoredItemService):
         """Return the status code that refuses a data filter, 0 when it is accepted."""
         if wish is None:
             return 0
-        if not isinstance(wish, ua.DataChangeFilter) or wish.DeadbandType == ua.DeadbandType.Percent:
+        if not isinstance(wish, DataChangeFilter) or wish.DeadbandType == ua.DeadbandType.Percent:
             return ua.StatusCodes.BadMonitoredItemFilterUnsupported  # percent needs an EURange; tags have none
         if wish.DeadbandType == ua.DeadbandType.None_:
             return 0
@@ -103,7 +106,7 @@ class ItemService(MonitoredItemService):
         item = self._monitored_items.get(params.MonitoredItemId)
         if item is None:
             return ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(ua.StatusCodes.BadMonitoredItemIdInvalid))
-        wish = params.RequestedParameters.Filter
+        wish = _filter(params.RequestedParameters)
         fault = 0 if item.where_clause_evaluator else self._fault(item.read_value_id, wish)
         if fault:
             return ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(fault))
@@ -150,8 +153,14 @@ class ItemService(MonitoredItemService):
         await self.isub.enqueue_datachange_event(mid, notification, item.queue_size)
 
 
+def _filter(parameters: ua.MonitoringParameters) -> Any:
+    """Return the filter of a request; None when it has none, which the wire writes as an empty ExtensionObject."""
+    wish = parameters.Filter
+    return None if isinstance(wish, ua.ExtensionObject) and wish.TypeId.is_null() else wish
+
+
 def _wants_timestamps(wish: Any) -> bool:
-    return isinstance(wish, ua.DataChangeFilter) and wish.Trigger == ua.DataChangeTrigger.StatusValueTimestamp
+    return isinstance(wish, DataChangeFilter) and wish.Trigger == ua.DataChangeTrigger.StatusValueTimestamp
 
 
 class BoundedSubscriptions(SubscriptionService):

@@ -6,6 +6,7 @@ Rule: whatever a client sends ends at most its own connection.
 """
 
 import asyncio
+import struct
 from typing import Any, Final
 
 from asyncua import ua
@@ -24,6 +25,8 @@ CHUNK_BYTES_MAX: Final = 65_535
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 CHUNKS_MAX: Final = 64
 UNPARSED_BYTES_MAX: Final = 2 * CHUNK_BYTES_MAX  # an honest client never leaves more than one unfinished chunk
+
+RSA_1_5: Final = "http://www.w3.org/2001/04/xmlenc#rsa-1_5"  # refused: a padding oracle
 
 ACTIVATE: Final = ua.NodeId(ua.ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary)
 
@@ -52,16 +55,22 @@ class Processor(UaProcessor):
         return await super()._process_message(typeid, requesthdr, seqhdr, body)
 
     async def _admit(self, token: Any, authentication_token: ua.NodeId) -> User | None:
-        """Return whom the gate lets in; the session itself is refused later when this is None."""
+        """Return whom the gate lets in; the session refuses None.
+
+        Raises ServiceError for a password that is not even looked at: off an open channel, badly encrypted, orphaned.
+        """
         if not isinstance(token, ua.UserNameIdentityToken):
             return self._gate.admit_anonymous()
         session = self.session or self.iserver.lookup_external_session(authentication_token)
-        policy = self._connection.security_policy
-        if session is None or policy.Mode != ua.MessageSecurityMode.SignAndEncrypt:
-            return None
+        if session is None:
+            raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
+        if self._connection.security_policy.Mode != ua.MessageSecurityMode.SignAndEncrypt:
+            raise ServiceError(ua.StatusCodes.BadIdentityTokenRejected)
+        if token.EncryptionAlgorithm == RSA_1_5:
+            raise ServiceError(ua.StatusCodes.BadIdentityTokenRejected)
         try:
             login, password = self.iserver.decrypt_user_token(session, token)
-        except (ValueError, IndexError, TypeError):
+        except (ValueError, IndexError, TypeError, struct.error):
             raise ServiceError(ua.StatusCodes.BadIdentityTokenInvalid) from None
         address = self.name[0] if self.name else ""
         return await self._gate.admit(address, login or "", password or "")
