@@ -122,7 +122,7 @@ class Line:
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """on_up: a connection is made. on_down(reason): an attempt gave no useful connection (called for each attempt)."""
+        """on_up: a connection is made. on_down(reason): an attempt gave no useful connection (each attempt)."""
         self._reactor = reactor
         self._clock = clock
         self._host = host

@@ -1,5 +1,6 @@
 """Properties of the Modbus protocol: any cut of a stream gives the same frames, and one wrong byte is never a value."""
 
+import itertools
 import struct
 
 import pytest
@@ -38,7 +39,7 @@ def frame(pdu: bytes, transaction: int = TRANSACTION, unit: int = 5) -> bytes:
 def parse(stream: bytes, cuts: list[int]) -> list[bytes | Violation]:
     parser = Parser()
     places = [0, *sorted(cuts), len(stream)]
-    return [item for a, b in zip(places, places[1:], strict=False) for item in parser.feed(stream[a:b])]
+    return [item for a, b in itertools.pairwise(places) for item in parser.feed(stream[a:b])]
 
 
 PDUS = st.binary(min_size=2, max_size=LENGTH_MAX - 1)
@@ -87,11 +88,11 @@ def test_every_other_length_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-@pytest.mark.parametrize("code", range(256))
-def test_every_exception_code_is_an_exception(name: str, code: int) -> None:
+def test_every_exception_code_is_an_exception(name: str) -> None:
     request, _ = REQUESTS[name]
-    reply = frame(bytes((request.function | 0x80, code)))
-    assert check_reply(request, TRANSACTION, reply) == ExceptionReply(code)
+    for code in range(256):
+        reply = frame(bytes((request.function | 0x80, code)))
+        assert check_reply(request, TRANSACTION, reply) == ExceptionReply(code)
 
 
 @given(st.sampled_from(sorted(REQUESTS)), st.binary(min_size=2, max_size=253), st.integers(0, 255))

@@ -1,11 +1,11 @@
 """The field bus against real gateways on loopback: good ones, dead ones, slow ones and lying ones."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +64,10 @@ async def running(reactor: Any, units: int, react: Reaction = honest, **settings
         await gateway.stop()
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def silent_units(*units: int) -> Reaction:
     async def react(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:
         return b"" if frame[6] in units else gateway.answer(frame)
@@ -116,10 +120,10 @@ def test_a_dead_meter_costs_the_main_line_one_fence(reactor_loop: Any) -> None:
     async def story() -> None:
         async with running(reactor_loop.reactor, 4, silent_units(3), period_s=0.05) as at:
             await at.good(0, 1, 3)
-            await until(lambda: at.plant.value(2, ERRORS) >= 4, "probed several times")
+            await until(lambda: at.plant.value(2, ERRORS) >= 3, "probed several times")
             figures = at.poller.line.figures
             assert (figures.timeouts, figures.fences) == (1, 1)
-            assert at.poller.probe_line.figures.timeouts >= 3
+            assert at.poller.probe_line.figures.timeouts >= 2
             assert at.asked(1) > 5 * at.asked(3)
 
     reactor_loop.run(story())
@@ -283,11 +287,11 @@ def test_no_descriptor_leaks_over_many_lost_connections(reactor_loop: Any) -> No
         return gateway.answer(frame)
 
     async def story() -> None:
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         async with running(reactor_loop.reactor, 1, hang_up, period_s=0.01) as at:
             await until(lambda: at.gateway.connections > 30, "many connections")
-            assert len(os.listdir("/proc/self/fd")) < before + 12
-        await until(lambda: len(os.listdir("/proc/self/fd")) <= before, "all sockets closed")
+            assert open_descriptors() < before + 12
+        await until(lambda: open_descriptors() <= before, "all sockets closed")
 
     reactor_loop.run(story())
 
@@ -324,7 +328,6 @@ def test_a_port_that_swallows_connections_is_given_up_and_stop_is_quick(reactor_
 def test_a_command_is_accepted_executed_and_read_back_between_two_polls(reactor_loop: Any) -> None:
     async def story() -> None:
         async with running(reactor_loop.reactor, 2, period_s=30.0) as at:
-            at.poller._cycle_timer.reset(0)
             await at.good(0, 1)
             await at.bus.actuate("m1", OPEN)
             assert at.gateway.registers[2][COMMAND_AT] == 0
