@@ -1,6 +1,6 @@
 """The rules of the books: balanced transfers, their canonical form, the hash chain, the chart of accounts.
 
-Rule: pure. Sign: positive credits an account. A wallet's balance is what the tenant still has; revenue grows by charges;
+Rule: pure. Sign: positive credits an account. A wallet holds what the tenant still has; revenue grows by charges;
 cash and clearing go below zero by what was received, so that every transfer, and the whole ledger, sums to zero.
 """
 
@@ -9,6 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from billing_core.tariff import Slot, Tariff
 from scada.errors import Refused
@@ -42,7 +45,8 @@ class Transfer:
         """Refuse what must never be posted; a failure here is a programmer's error."""
         assert self.kind in KINDS, self.kind
         assert 1 <= len(self.key) <= 200, self.key
-        assert len(self.entries) >= 2, "a transfer has two sides"
+        free = self.kind == "charge" and self.charges_hash != b""  # energy at price zero moves no money
+        assert len(self.entries) >= 2 or (free and not self.entries), "a transfer has two sides"
         assert all(nano != 0 for _, nano in self.entries), "an entry moves money"
         assert sum(nano for _, nano in self.entries) == 0, "a transfer sums to zero"
 
@@ -106,6 +110,11 @@ def chain(previous: bytes, body: bytes) -> bytes:
     return hashlib.sha256(previous + body).digest()
 
 
+def charges_hash(columns: npt.NDArray[np.int64]) -> bytes:
+    """Return the hash that ties charges to their transfer: (k, 11), as stored."""
+    return hashlib.sha256(np.ascontiguousarray(columns, dtype="<i8").tobytes()).digest()
+
+
 def wallet(account: str) -> str:
     """Return the ledger account of a tenant's purse."""
     return f"wallet:{account}"
@@ -122,7 +131,7 @@ def source_of(channel: str) -> str:
 
 
 def charge_entries(wallets: Mapping[str, int], media: Mapping[str, int]) -> tuple[Entry, ...]:
-    """Return the entries of one checkpoint: every wallet debited, every medium's revenue credited. Free parts vanish."""
+    """Return the entries of one checkpoint: every wallet debited, each medium's revenue credited, no zeros."""
     debits = [(wallet(account), -nano) for account, nano in sorted(wallets.items()) if nano]
     credits = [(revenue(medium), nano) for medium, nano in sorted(media.items()) if nano]
     return (*debits, *credits)

@@ -1,0 +1,352 @@
+"""The audit: reads the books from the first transfer to the last and computes everything again.
+
+Checked: every transfer sums to zero; numbers are dense and the hash chain unbroken up to the head; every charge equals
+what the slow reference makes of its stored readings and stored tariff version; charges of a point join without gap or
+overlap; a transfer's entries are the sum of its charges; balances are the fold of entries; registers are where the last
+charge left them; every top-up has its receipt.
+
+Rule: pure. The rows come from a `Books`, in the order in which they were written, and are read once.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from billing_core import ledger, reference
+from billing_core.calendar import DAY_S, Entry, entry_at, unroll
+from billing_core.ledger import GENESIS, Transfer
+from billing_core.tariff import Tariff
+
+WINDOW_S: Final = 32 * DAY_S  # calendars are unrolled in pieces of this length and kept while charges lie in them
+WINDOWS_KEPT: Final = 256
+
+
+class TransferRow(NamedTuple):
+    seq: int
+    key: str
+    kind: str
+    site: str
+    plant_time_s: int
+    posted_at_us: int
+    who: str
+    station: str
+    memo: str
+    charges_hash: bytes | None
+    prev_hash: bytes
+    hash: bytes
+
+
+class EntryRow(NamedTuple):
+    seq: int
+    account: str
+    nano: int
+
+
+class ChargeRow(NamedTuple):
+    seq: int
+    line: int
+    terms: int
+    raw_from: int
+    from_s: int
+    raw_to: int
+    to_s: int
+    segment_from_s: int
+    segment_to_s: int
+    rate: int
+    price_micro: int
+    milli: int
+    nano: int
+
+
+class TermsRow(NamedTuple):
+    id: int
+    point: str
+    meter: str
+    account: str
+    medium: str
+    milli_per_count: int
+    modulus_counts: int
+    tariff: bytes
+
+
+class ReceiptRow(NamedTuple):
+    number: str
+    seq: int
+    account: str
+    amount_nano: int
+
+
+class PointRow(NamedTuple):
+    point: str
+    last_raw: int
+    last_s: int
+    first_raw: int
+    first_s: int
+    billed_milli: int
+    charged_nano: int
+
+
+class Books(Protocol):
+    """Where the rows come from; each list in the order of its number."""
+
+    def head(self) -> tuple[int, bytes]: ...
+    def transfers(self) -> Iterable[TransferRow]: ...
+    def entries(self) -> Iterable[EntryRow]: ...
+    def charges(self) -> Iterable[ChargeRow]: ...
+    def terms(self) -> Iterable[TermsRow]: ...
+    def tariffs(self) -> Iterable[tuple[bytes, Mapping[str, Any]]]: ...
+    def balances(self) -> Iterable[tuple[str, int]]: ...
+    def receipts(self) -> Iterable[ReceiptRow]: ...
+    def points(self) -> Iterable[PointRow]: ...
+
+
+class Difference(NamedTuple):
+    """Something in the books that is not as it must be."""
+
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}"
+
+
+@dataclass(slots=True)
+class PointSum:
+    """What the charges of one point add up to so far."""
+
+    raw_to: int = -1
+    to_s: int = -1
+    milli: int = 0
+    nano: int = 0
+    first: tuple[int, int] = (-1, -1)
+
+
+@dataclass(slots=True)
+class Sums:
+    """What has been folded so far."""
+
+    balances: Counter[str] = field(default_factory=Counter)
+    points: defaultdict[str, PointSum] = field(default_factory=lambda: defaultdict(PointSum))
+    top_ups: dict[int, tuple[EntryRow, ...]] = field(default_factory=dict)
+
+
+def audit(books: Books) -> Iterator[Difference]:
+    """Yield every difference found in the books."""
+    tariffs: dict[bytes, Tariff] = {}
+    for number, body in books.tariffs():
+        tariffs[number] = ledger.tariff_of(body)
+        if ledger.tariff_hash(ledger.tariff_body(tariffs[number])) != number:
+            yield Difference(f"tariff version {number.hex()[:12]}", "its content does not have its hash")
+    terms = {row.id: row for row in books.terms()}
+    sums = Sums()
+    yield from _transfers(books, terms, _Prices(tariffs), sums)
+    yield from _balances(books, sums)
+    yield from _points(books, sums)
+    yield from _receipts(books, sums)
+
+
+def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", sums: Sums) -> Iterator[Difference]:
+    entries, charges = _Groups(books.entries(), "entry"), _Groups(books.charges(), "charge")
+    seq, previous = 0, GENESIS
+    for row in books.transfers():
+        place = f"transfer {row.seq}"
+        if row.seq != seq + 1:
+            yield Difference(place, f"transfers {seq + 1} to {row.seq - 1} are missing")
+        if row.prev_hash != previous:
+            yield Difference(place, "does not continue the hash chain")
+        own_entries, own_charges = entries.of(row.seq), charges.of(row.seq)
+        yield from _transfer(row, own_entries, own_charges)
+        yield from _charges(place, own_charges, terms, prices, sums)
+        if row.kind == "charge":
+            yield from _covered(place, own_entries, own_charges, terms)
+        elif own_charges:
+            yield Difference(place, f"a {row.kind} carries charges")
+        if row.kind == "topup":
+            sums.top_ups[row.seq] = own_entries
+        for entry in own_entries:
+            sums.balances[entry.account] += entry.nano
+        seq, previous = row.seq, row.hash
+    if (seq, previous) != books.head():
+        yield Difference("book", f"its head is transfer {books.head()[0]}, the chain ends with {seq}")
+    yield from entries.orphans()
+    yield from charges.orphans()
+
+
+def _transfer(row: TransferRow, entries: tuple[EntryRow, ...], charges: tuple[ChargeRow, ...]) -> Iterator[Difference]:
+    """Compare one transfer with its entries, the hash of its charges and its own hash."""
+    place = f"transfer {row.seq}"
+    total = sum(entry.nano for entry in entries)
+    if total != 0:
+        yield Difference(place, f"entries sum to {total} nano, not to zero")
+    charged = charges_hash(charges) if charges else b""
+    if charged != (row.charges_hash or b""):
+        yield Difference(place, "its charges are not the ones that were posted")
+    try:
+        sides = tuple((entry.account, entry.nano) for entry in entries)
+        transfer = Transfer(
+            row.key,
+            row.kind,
+            row.site,
+            row.plant_time_s,
+            row.who,
+            row.station,
+            row.memo,
+            sides,
+            row.charges_hash or b"",
+        )
+        body = ledger.canonical(transfer, row.seq, row.posted_at_us)
+    except AssertionError as broken:
+        yield Difference(place, f"could never have been posted: {broken}")
+        return
+    if ledger.chain(row.prev_hash, body) != row.hash:
+        yield Difference(place, "its content does not have its hash")
+
+
+def _charges(
+    place: str, charges: tuple[ChargeRow, ...], terms: Mapping[int, TermsRow], prices: "_Prices", sums: Sums
+) -> Iterator[Difference]:
+    """Compute the charges again, interval by interval, and join each interval to the one before."""
+    for (number, raw_from, from_s, raw_to, to_s), group in groupby(charges, key=lambda charge: charge[2:7]):
+        where = f"{place}, terms {number}, {from_s} to {to_s}"
+        term = terms.get(number)
+        if term is None:
+            yield Difference(where, "no such terms of supply")
+            continue
+        rows = tuple(group)
+        milli = (raw_to - raw_from) % term.modulus_counts * term.milli_per_count
+        first, last = reference.Reading(raw_from, from_s), reference.Reading(raw_to, to_s)
+        expected = [
+            (part.from_s, part.to_s, part.rate, part.price_micro, part.milli, part.nano)
+            for part in prices.parts(term.tariff, first, last, milli)
+            if part.milli
+        ]
+        found = [tuple(row[7:]) for row in rows]
+        if found != expected:
+            yield Difference(f"{where}, point {term.point}", f"charged {found}, the reference says {expected}")
+        point = sums.points[term.point]
+        if point.to_s < 0:
+            point.first = (raw_from, from_s)
+        elif (point.raw_to, point.to_s > from_s) != (raw_from, False):
+            text = f"begins at {raw_from} ({from_s}), the charge before ended at {point.raw_to} ({point.to_s})"
+            yield Difference(f"{where}, point {term.point}", text)
+        point.raw_to, point.to_s = raw_to, to_s
+        point.milli += sum(row.milli for row in rows)
+        point.nano += sum(row.nano for row in rows)
+
+
+def _covered(
+    place: str, entries: tuple[EntryRow, ...], charges: tuple[ChargeRow, ...], terms: Mapping[int, TermsRow]
+) -> Iterator[Difference]:
+    """Compare the entries of a charge transfer with the sum of its charges."""
+    due: Counter[str] = Counter()
+    for charge in charges:
+        if (term := terms.get(charge.terms)) is not None:
+            due[term.account] -= charge.nano
+            due[ledger.revenue(term.medium)] += charge.nano
+    booked = Counter({entry.account: 0 for entry in entries})
+    for entry in entries:
+        booked[entry.account] += entry.nano
+    for account in sorted(due.keys() | booked.keys()):
+        if due[account] != booked[account]:
+            yield Difference(
+                f"{place}, {account}", f"charges sum to {due[account]} nano, the entry says {booked[account]}"
+            )
+
+
+def _balances(books: Books, sums: Sums) -> Iterator[Difference]:
+    stored = dict(books.balances())
+    for account in sorted(stored.keys() | sums.balances.keys()):
+        if stored.get(account, 0) != sums.balances[account]:
+            yield Difference(
+                f"balance of {account}",
+                f"{stored.get(account)} nano stored, its entries sum to {sums.balances[account]}",
+            )
+
+
+def _points(books: Books, sums: Sums) -> Iterator[Difference]:
+    """Compare where each register was left with the charges of its point."""
+    for row in books.points():
+        point = sums.points.pop(row.point, None) or PointSum(row.first_raw, row.first_s, 0, 0, row[3:5])
+        facts = (
+            ("quantity billed", row.billed_milli, point.milli),
+            ("money charged", row.charged_nano, point.nano),
+            ("last register", row.last_raw, point.raw_to),
+            ("first register", row.first_raw, point.first[0]),
+        )
+        for name, stored, folded in facts:
+            if stored != folded:
+                yield Difference(f"point {row.point}", f"{name}: {stored} stored, its charges say {folded}")
+        if not row.first_s <= point.first[1] <= point.to_s <= row.last_s:
+            yield Difference(f"point {row.point}", "its times do not enclose its charges")
+    for name in sorted(sums.points):
+        yield Difference(f"point {name}", "has charges and no state")
+
+
+def _receipts(books: Books, sums: Sums) -> Iterator[Difference]:
+    for row in books.receipts():
+        entries = sums.top_ups.pop(row.seq, ())
+        if (row.account, row.amount_nano) not in [(entry.account, entry.nano) for entry in entries]:
+            yield Difference(f"receipt {row.number}", f"transfer {row.seq} did not pay {row.amount_nano} nano")
+    for seq in sums.top_ups:
+        yield Difference(f"transfer {seq}", "a top-up without receipt")
+
+
+def charges_hash(charges: Iterable[ChargeRow]) -> bytes:
+    """Return the hash that ties charges to their transfer, from rows as they are stored."""
+    return ledger.charges_hash(np.array([charge[2:] for charge in charges], dtype=np.int64))
+
+
+class _Groups:
+    """Rows of an ordered list, handed out transfer by transfer; what belongs to none is kept as an orphan."""
+
+    def __init__(self, rows: Iterable[Any], name: str) -> None:
+        self._groups = groupby(rows, key=lambda row: int(row.seq))
+        self._next = next(self._groups, None)
+        self._name = name
+        self._orphans: list[int] = []
+
+    def of(self, seq: int) -> tuple[Any, ...]:
+        while self._next is not None and self._next[0] < seq:
+            self._skip()
+        if self._next is None or self._next[0] != seq:
+            return ()
+        rows = tuple(self._next[1])
+        self._next = next(self._groups, None)
+        return rows
+
+    def orphans(self) -> Iterator[Difference]:
+        while self._next is not None:
+            self._skip()
+        for seq in self._orphans:
+            yield Difference(f"{self._name} of transfer {seq}", "there is no such transfer")
+
+    def _skip(self) -> None:
+        assert self._next is not None
+        self._orphans.append(self._next[0])
+        self._next = next(self._groups, None)
+
+
+class _Prices:
+    """Calendars of stored tariff versions, unrolled piece by piece."""
+
+    def __init__(self, tariffs: Mapping[bytes, Tariff]) -> None:
+        self._tariffs = tariffs
+        self._window = lru_cache(WINDOWS_KEPT)(self._unroll)
+
+    def parts(
+        self, tariff: bytes, first: reference.Reading, last: reference.Reading, milli: int
+    ) -> list[reference.Part]:
+        """Return what the reference makes of an interval under a tariff version; nothing when there is no version."""
+        if tariff not in self._tariffs or last.at_s <= first.at_s:
+            return []
+        entries = self._window(tariff, first.at_s // WINDOW_S, last.at_s // WINDOW_S)
+        low, high = entry_at(entries, first.at_s), entry_at(entries, last.at_s)
+        return reference.price(first, last, milli, entries[low : high + 1])
+
+    def _unroll(self, tariff: bytes, first: int, last: int) -> list[Entry]:
+        return unroll(self._tariffs[tariff], first * WINDOW_S - DAY_S, (last + 1) * WINDOW_S + DAY_S)

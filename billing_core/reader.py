@@ -1,0 +1,85 @@
+"""Reads the books for the audit: one snapshot, row streams of bounded memory, on a connection of its own.
+
+Rule: reads only, and everything from one repeatable-read transaction, so a core that goes on writing does no harm.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, LiteralString, TypeVar
+
+import psycopg
+
+from billing_core import sql
+from billing_core.audit import ChargeRow, EntryRow, PointRow, ReceiptRow, TermsRow, TransferRow
+from billing_core.ledger import GENESIS
+from scada.database import SCHEMA
+from scada.errors import DatabaseAway
+
+BATCH_ROWS: Final = 5_000  # about half a megabyte of charges on the way at a time
+
+Row = TypeVar("Row")
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class StoredBooks:
+    """The books in PostgreSQL as `audit` reads them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of accounts and of entries."""
+        accounts, entries = self._one(sql.AUDIT_COUNTS)
+        return accounts, entries
+
+    def head(self) -> tuple[int, bytes]:
+        found = self._connection.execute(sql.AUDIT_BOOK).fetchone()
+        return (found[0], bytes(found[1])) if found is not None else (0, GENESIS)
+
+    def transfers(self) -> Iterator[TransferRow]:
+        return map(TransferRow._make, self._stream("transfers", sql.AUDIT_TRANSFERS))
+
+    def entries(self) -> Iterator[EntryRow]:
+        return map(EntryRow._make, self._stream("entries", sql.AUDIT_ENTRIES))
+
+    def charges(self) -> Iterator[ChargeRow]:
+        return map(ChargeRow._make, self._stream("charges", sql.AUDIT_CHARGES))
+
+    def terms(self) -> Iterator[TermsRow]:
+        return map(TermsRow._make, self._stream("terms", sql.AUDIT_TERMS))
+
+    def tariffs(self) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+        return ((row[0], row[1]) for row in self._stream("tariffs", sql.AUDIT_TARIFFS))
+
+    def balances(self) -> Iterator[tuple[str, int]]:
+        return ((row[0], row[1]) for row in self._stream("balances", sql.AUDIT_BALANCES))
+
+    def receipts(self) -> Iterator[ReceiptRow]:
+        return map(ReceiptRow._make, self._stream("receipts", sql.AUDIT_RECEIPTS))
+
+    def points(self) -> Iterator[PointRow]:
+        return map(PointRow._make, self._stream("points", sql.AUDIT_POINTS))
+
+    def _one(self, statement: LiteralString) -> tuple[Any, ...]:
+        row = self._connection.execute(statement).fetchone()
+        assert row is not None, "a count always returns a row"
+        return row
+
+    def _stream(self, name: str, statement: LiteralString) -> Iterator[tuple[Any, ...]]:
+        with self._connection.cursor(name=f"audit_{name}") as cursor:
+            cursor.itersize = BATCH_ROWS
+            cursor.execute(statement)
+            yield from cursor
+
+
+@contextlib.contextmanager
+def open_books(dsn: str) -> Iterator[StoredBooks]:
+    """Open one snapshot of the books. Raises DatabaseAway when the data base cannot be reached."""
+    try:
+        with psycopg.connect(dsn) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            connection.execute("SELECT set_config('search_path', %s, true)", [f"{SCHEMA}, public"])
+            yield StoredBooks(connection)
+    except psycopg.OperationalError as error:
+        raise DatabaseAway(str(error).strip()) from error

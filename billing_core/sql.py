@@ -1,0 +1,144 @@
+"""Every SQL statement of the books, in one place, for the store and the audit."""
+
+from typing import Final
+
+# --- who may write, and the head of the chain
+
+MAKE_BOOK: Final = "INSERT INTO book (site, hash) VALUES (%(site)s, %(genesis)s) ON CONFLICT (one) DO NOTHING"
+LOCK_BOOK: Final = """
+    SELECT site, holder, epoch, checkpoint_seq, seq, hash, extract(epoch FROM plant_time)::bigint,
+           extract(epoch FROM clock_timestamp() - seen_at)::double precision,
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    FROM book FOR UPDATE
+"""
+TAKE_BOOK: Final = """
+    UPDATE book SET holder = %(holder)s, epoch = epoch + 1, seen_at = clock_timestamp() RETURNING epoch
+"""
+KEEP_BOOK: Final = """
+    UPDATE book SET checkpoint_seq = %(checkpoint_seq)s, seq = %(seq)s, hash = %(hash)s,
+                    plant_time = greatest(plant_time, to_timestamp(%(plant_time_s)s)), seen_at = clock_timestamp()
+"""
+
+# --- what the configuration names
+
+OPEN_ACCOUNTS: Final = """
+    INSERT INTO account (id, kind, name_zh, name_en, currency)
+    SELECT * FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(zh)s::text[], %(en)s::text[], %(currencies)s::text[])
+    ON CONFLICT (id) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en
+        WHERE (account.name_zh, account.name_en) <> (excluded.name_zh, excluded.name_en)
+"""
+OPEN_BALANCES: Final = """
+    INSERT INTO balance (account, nano, seq) SELECT id, 0, 0 FROM unnest(%(ids)s::text[]) AS id
+    ON CONFLICT (account) DO NOTHING
+"""
+KNOWN_KEYS: Final = "SELECT idempotency_key FROM transfer WHERE idempotency_key = ANY(%(keys)s)"
+ADD_TARIFF: Final = """
+    INSERT INTO tariff_version (hash, tariff, body) VALUES (%(hash)s, %(tariff)s, %(body)s)
+    ON CONFLICT (hash) DO NOTHING
+"""
+ADD_TERMS: Final = """
+    INSERT INTO terms (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff)
+    VALUES (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus)s, %(tariff)s)
+    ON CONFLICT (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff) DO NOTHING
+"""
+FIND_TERMS: Final = """
+    SELECT id FROM terms
+    WHERE (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff)
+        = (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus)s, %(tariff)s)
+"""
+
+# --- state
+
+READ_POINTS: Final = """
+    SELECT s.point, t.meter, s.last_raw, s.last_s, s.moved_s, s.held, s.held_raw, s.held_s, s.first_raw, s.first_s,
+           s.billed_milli, s.charged_nano
+    FROM point_state s JOIN terms t ON t.id = s.terms
+"""
+READ_BALANCES: Final = "SELECT account, nano FROM balance WHERE account LIKE 'wallet:%'"
+SAVE_POINTS: Final = """
+    INSERT INTO point_state
+    SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[],
+                         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+    ON CONFLICT (point) DO UPDATE SET
+        terms = excluded.terms, last_raw = excluded.last_raw, last_s = excluded.last_s, moved_s = excluded.moved_s,
+        held = excluded.held, held_raw = excluded.held_raw, held_s = excluded.held_s, first_raw = excluded.first_raw,
+        first_s = excluded.first_s, billed_milli = excluded.billed_milli, charged_nano = excluded.charged_nano
+"""
+
+# --- posting
+
+POST: Final = """
+    INSERT INTO transfer (seq, idempotency_key, site, kind, plant_time, posted_at, who, station, memo, charges_hash,
+                          prev_hash, hash)
+    VALUES (%(seq)s, %(key)s, %(site)s, %(kind)s, to_timestamp(%(plant_time_s)s),
+            'epoch'::timestamptz + %(posted_at_us)s * interval '1 microsecond', %(who)s, %(station)s, %(memo)s,
+            %(charges_hash)s, %(prev_hash)s, %(hash)s)
+"""
+POST_ENTRIES: Final = """
+    INSERT INTO entry (seq, line, account, nano)
+    SELECT %(seq)s, line - 1, account, nano
+    FROM unnest(%(accounts)s::text[], %(nanos)s::bigint[]) WITH ORDINALITY AS given (account, nano, line)
+"""
+MOVE_BALANCES: Final = """
+    UPDATE balance SET nano = balance.nano + given.nano, seq = %(seq)s
+    FROM unnest(%(accounts)s::text[], %(nanos)s::bigint[]) AS given (account, nano)
+    WHERE balance.account = given.account
+"""
+COPY_CHARGES: Final = """
+    COPY charge (seq, line, terms, raw_from, time_from, raw_to, time_to, segment_from, segment_to, rate, price_micro,
+                 milli, nano)
+    FROM STDIN (FORMAT BINARY)
+"""
+ADD_RECEIPT: Final = """
+    INSERT INTO receipt (number, seq, account, amount_nano, balance_nano, currency, channel, plant_time, who, station)
+    VALUES (%(number)s, %(seq)s, %(account)s, %(amount_nano)s, %(balance_nano)s, %(currency)s, %(channel)s,
+            to_timestamp(%(plant_time_s)s), %(who)s, %(station)s)
+"""
+FIND_RECEIPT: Final = """
+    SELECT r.number, r.seq, substr(r.account, 8), r.amount_nano, r.balance_nano, r.currency, r.channel,
+           extract(epoch FROM r.plant_time)::bigint, r.who, r.station
+    FROM receipt r JOIN transfer t USING (seq) WHERE t.idempotency_key = %(key)s
+"""
+FIND_WALLET: Final = "SELECT b.nano, a.currency FROM balance b JOIN account a ON a.id = b.account WHERE b.account = %s"
+
+# --- supplies switched off by credit
+
+STOP_CREDIT: Final = """
+    INSERT INTO credit_stop (account, breaker, stopped_at, balance_nano, reason)
+    VALUES (%(account)s, %(breaker)s, to_timestamp(%(at_s)s), %(balance_nano)s, %(reason)s)
+    ON CONFLICT (breaker) WHERE reconnected_at IS NULL DO NOTHING
+"""
+END_CREDIT_STOP: Final = """
+    UPDATE credit_stop SET reconnected_at = to_timestamp(%(at_s)s)
+    WHERE breaker = %(breaker)s AND reconnected_at IS NULL
+"""
+OPEN_CREDIT_STOPS: Final = """
+    SELECT account, breaker, extract(epoch FROM stopped_at)::bigint FROM credit_stop WHERE reconnected_at IS NULL
+"""
+
+# --- audit, read in the order in which it was written
+
+AUDIT_COUNTS: Final = "SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM entry)"
+AUDIT_BOOK: Final = "SELECT seq, hash FROM book"
+AUDIT_TRANSFERS: Final = """
+    SELECT seq, idempotency_key, kind, site, extract(epoch FROM plant_time)::bigint,
+           (extract(epoch FROM posted_at) * 1000000)::bigint, who, station, memo, charges_hash, prev_hash, hash
+    FROM transfer ORDER BY seq
+"""
+AUDIT_ENTRIES: Final = "SELECT seq, account, nano FROM entry ORDER BY seq, line"
+AUDIT_CHARGES: Final = """
+    SELECT seq, line, terms, raw_from, extract(epoch FROM time_from)::bigint, raw_to,
+           extract(epoch FROM time_to)::bigint, extract(epoch FROM segment_from)::bigint,
+           extract(epoch FROM segment_to)::bigint, rate, price_micro, milli, nano
+    FROM charge ORDER BY seq, line
+"""
+AUDIT_TARIFFS: Final = "SELECT hash, body FROM tariff_version"
+AUDIT_TERMS: Final = (
+    "SELECT id, point, meter, account, medium, milli_per_count, modulus_counts, tariff FROM terms ORDER BY id"
+)
+AUDIT_BALANCES: Final = "SELECT account, nano FROM balance ORDER BY account"
+AUDIT_RECEIPTS: Final = "SELECT number, seq, account, amount_nano FROM receipt ORDER BY seq"
+AUDIT_POINTS: Final = """
+    SELECT s.point, s.last_raw, s.last_s, s.first_raw, s.first_s, s.billed_milli, s.charged_nano
+    FROM point_state s WHERE s.last_s >= 0 ORDER BY s.point
+"""
