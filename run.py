@@ -10,10 +10,11 @@ Rule: every room is imported only when it runs, so that each process carries its
 import argparse
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,9 +97,16 @@ def parser() -> argparse.ArgumentParser:
     drivers.commands.add_commands(commands)
     billing_core.commands.add_commands(commands, database_url)
     hmi.commands.add_commands(commands, database_url)
-    for parser in (top, *commands.choices.values()):
+    for parser in _with_subparsers(top):
         add_options(parser)
     return top
+
+
+def _with_subparsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._subparsers._group_actions if parser._subparsers else ():
+        for choice in action.choices.values():
+            yield from _with_subparsers(choice)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -341,13 +349,14 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     from alarms.engine import AlarmEngine
     from billing_core.credit import CreditControl
     from billing_core.engine import BillingEngine
+    from billing_core.ledger import TopUpLimits
     from billing_core.store import LedgerStore
     from drivers.bus import FieldBus
     from scada import control_store
     from scada.control import ControlDesk
     from scada.core import Core, Ports
     from scada.database import Database
-    from scada.derived import DerivedTags
+    from scada.derived import NANO, DerivedTags
     from scada.historian import Historian
     from scada.image import Columns, ImageWriter
     from scada.journal import Journal
@@ -361,7 +370,8 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     ledger, history = Database(room.database_url, "ledger"), Database(room.database_url, "history")
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
     billing = BillingEngine(plant.points, plant.accounts, plant.tariffs)
-    books = LedgerStore(ledger, plant.site.id)
+    minor_nano = NANO // 10**plant.site.currency_exponent
+    books = LedgerStore(ledger, plant.site.id, f"{platform.node()}:{data.root}", TopUpLimits(step_nano=minor_nano))
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate)
     credit = CreditControl(plant.accounts, plant.credit)
@@ -369,7 +379,8 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     async def drain() -> None:
         await journal.drain(history, {"alarm": alarms.store.sink, "command": control_store.sink})
 
-    async def restore() -> None:
+    async def open_books() -> None:
+        billing.restore(await books.prepare(plant.points, plant.accounts, plant.tariffs))
         await drain()
         async with history.transaction() as cursor:
             alarm_engine.restore(await alarms.store.load(cursor))
@@ -379,7 +390,7 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     ports = Ports(
         field, billing, books, alarm_engine, credit,
         Historian(plant.tags, plant.layout, data.spool / "history", plant.history.heartbeat_s),
-        desk, history, restore, drain,
+        desk, history, open_books, drain,
     )  # fmt: skip
     rows = derived_rows(plant)
     derived = DerivedTags(

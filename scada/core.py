@@ -21,6 +21,7 @@ from scada.room import Room
 from scada.scan import Instant, Phase, Scan
 from scada.stage import Stage
 
+PASSIVE_RETRY_S: Final = 5.0  # how often a second core asks whether the first has gone
 RETRY_S: Final = 1.0  # how often work that waits for the data base tries again
 FLUSH_S: Final = 1.0  # how often history and journal go to the data base
 DRAIN_S: Final = (
@@ -40,7 +41,7 @@ class Ports:
     historian: RecordPort
     desk: ControlDesk
     history: Any  # scada.database.Database of the historian
-    restore: Callable[[], Awaitable[None]]  # read alarms, commands and credit stops back, once the data base answers
+    open_books: Callable[[], Awaitable[None]]  # read balances, alarms and commands back; DatabaseAway when not yet
     drain: Callable[[], Awaitable[None]]  # move the journal on disk into the data base
 
 
@@ -117,29 +118,40 @@ class Core:
         """Open the books, then commit what was charged, every checkpoint period."""
         while not self.books_open:
             try:
-                self.ports.billing.restore(await self.ports.books.prepare())
-                await self.ports.restore()
+                await self.ports.open_books()
                 self.books_open = True
                 logger.info("books are open")
             except DatabaseAway as away:
                 logger.debug("books cannot be opened yet: {}", away)
                 await asyncio.sleep(RETRY_S)
+            except Refused as refused:  # another core writes them: this one polls and publishes, and waits its turn
+                logger.warning("books are not ours: {}", refused.detail)
+                await asyncio.sleep(PASSIVE_RETRY_S)
         while True:
             await asyncio.sleep(self._checkpoint_s)
             await self._commit()
 
     async def _commit(self) -> None:
         """Cut and commit until the data base has it. The same cut is repeated, so nothing is charged twice."""
-        while (checkpoint := self.ports.billing.cut()) is not None:
+        while True:
             try:
-                await self.ports.books.commit(checkpoint)
+                await self._commit_once()
             except DatabaseAway as away:
                 logger.debug("checkpoint waits for the data base: {}", away)
                 await asyncio.sleep(RETRY_S)
-                continue
-            self.ports.billing.applied(checkpoint)
-            break
-        self._committed_mono_ns = self._room.clock.mono_ns()
+            else:
+                self._committed_mono_ns = self._room.clock.mono_ns()
+                return
+
+    async def _commit_once(self) -> None:
+        checkpoint = self.ports.billing.cut()
+        if checkpoint is None:
+            await self.ports.books.renew()
+            return
+        committed = await self.ports.books.commit(checkpoint)
+        self.ports.billing.applied(checkpoint)
+        for account, nano in committed.late_credits:  # top-ups that were posted although their answer was lost
+            self.ports.billing.credit(self.account_rows[account], nano)
 
     async def _keep_records(self) -> None:
         """Move history and journal into the data base."""
@@ -164,8 +176,7 @@ class Core:
         receipt = await self.ports.books.top_up(
             account, amount_minor, channel, key, user, station, self._room.clock.utc_ns()
         )
-        if not receipt.repeated:
-            self.ports.billing.credit(row, receipt.amount_nano)
+        self.ports.billing.credit(row, receipt.credit_now_nano)
         return receipt
 
     # ---- life

@@ -11,7 +11,7 @@ from typing import Any, Final
 from twisted.protocols import amp
 
 from scada import link
-from scada.clock import Clock
+from scada.clock import NS_PER_S, Clock
 from scada.control import SELECT_S
 from scada.core import Core
 from scada.errors import Refused
@@ -44,7 +44,7 @@ class Requests:
         return {
             "receipt": receipt.number,
             "balance_nano": receipt.balance_nano,
-            "posted_utc_ns": receipt.posted_utc_ns,
+            "posted_utc_ns": receipt.plant_time_s * NS_PER_S,
             "repeated": receipt.repeated,
         }
 
