@@ -32,9 +32,9 @@ class LiveAlarm:
 
     alarm: str
     state: str
-    since_utc_ns: int
-    value: float
-    quality: int
+    since_utc_ns: int  # plant time of the last transition
+    value: float  # value that raised it
+    quality: int  # at the last transition
 
 
 class AlarmEngine:
@@ -174,6 +174,7 @@ class AlarmEngine:
             "state_from": STATES[self._state[row]],
             "state_to": step.state,
             "value": value,
+            "raised_value": value if step.entry == "raised" else float(self._value[row]),
             "limit": definition.limit,
             "unit": definition.unit,
             "quality": quality,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from psycopg import AsyncCursor
 
@@ -16,41 +17,38 @@ Cursor = AsyncCursor[tuple[Any, ...]]
 
 LIST_MAX: Final = 1000  # lines of one page of a list; a person filters before he reads more
 
-_RECORDS: Final = """
+# Names of the table's columns, in the order of the record's fields in _RECORDS.
+_COLUMNS: Final = """
+    id, alarm, source, priority, event, state_from, state_to, value, raised_value, "limit", unit, quality,
+    plant_time_ns, user_name, station, comment, text_zh, text_en
+"""
+
+_RECORDS: Final = f"""
     ROWS FROM (jsonb_to_recordset(%(records)s::jsonb) AS (
         id uuid, alarm text, source text, priority smallint, event text, state_from text, state_to text,
-        value double precision, "limit" double precision, unit text, quality bigint, plant_time_ns bigint,
-        "user" text, station text, comment text, text_zh text, text_en text
-    )) WITH ORDINALITY AS r (
-        id, alarm, source, priority, event, state_from, state_to, value, "limit", unit, quality, plant_time_ns,
-        user_name, station, comment, text_zh, text_en, place
+        value double precision, raised_value double precision, "limit" double precision, unit text, quality bigint,
+        plant_time_ns bigint, "user" text, station text, comment text, text_zh text, text_en text
+    )) WITH ORDINALITY AS r ({_COLUMNS}, place)
+"""
+
+# A record that is in the journal already changes no state either, whatever the clock did meanwhile.
+_TAKE: Final = f"""
+    WITH added AS (
+        INSERT INTO alarm_journal ({_COLUMNS}) SELECT {_COLUMNS} FROM {_RECORDS} ORDER BY place
+        ON CONFLICT (id) DO NOTHING
+        RETURNING alarm, sequence, state_to, plant_time_ns, raised_value, quality
     )
-"""
-
-_INSERT: Final = f"""
-    INSERT INTO alarm_journal (
-        id, alarm, source, priority, event, state_from, state_to, value, "limit", unit, quality, plant_time_ns,
-        user_name, station, comment, text_zh, text_en)
-    SELECT id, alarm, source, priority, event, state_from, state_to, value, "limit", unit, quality, plant_time_ns,
-        user_name, station, comment, text_zh, text_en
-    FROM {_RECORDS} ORDER BY place
-    ON CONFLICT (id) DO NOTHING
-"""
-
-# A repeated batch is older than what stands there; it changes nothing.
-_UPSERT: Final = f"""
     INSERT INTO alarm_state (alarm, state, since_ns, value, quality)
-    SELECT DISTINCT ON (alarm) alarm, state_to, plant_time_ns, value, quality FROM {_RECORDS} ORDER BY alarm, place DESC
+    SELECT DISTINCT ON (alarm) alarm, state_to, plant_time_ns, raised_value, quality FROM added
+    ORDER BY alarm, sequence DESC
     ON CONFLICT (alarm) DO UPDATE
         SET state = excluded.state, since_ns = excluded.since_ns, value = excluded.value, quality = excluded.quality
-        WHERE alarm_state.since_ns <= excluded.since_ns
 """
 
 _LIVE: Final = "SELECT alarm, state, since_ns, value, quality FROM alarm_state WHERE state <> 'normal' ORDER BY alarm"
 
-_RECENT: Final = """
-    SELECT id::text, sequence, alarm, source, priority, event, state_from, state_to, value, "limit", unit, quality,
-        plant_time_ns, user_name, station, comment, text_zh, text_en
+_RECENT: Final = f"""
+    SELECT sequence, {_COLUMNS}
     FROM alarm_journal
     WHERE (%(before)s::bigint IS NULL OR sequence < %(before)s)
         AND (%(source)s::text IS NULL OR source = %(source)s)
@@ -65,15 +63,16 @@ _RECENT: Final = """
 class JournalLine:
     """One line of the alarm journal as lists show it; the fields are the columns of alarm_journal."""
 
-    id: str
     sequence: int  # give the last one as `before` for the next page
+    id: UUID
     alarm: str
     source: str
     priority: int
     event: str
     state_from: str
     state_to: str
-    value: float
+    value: float  # at this transition
+    raised_value: float  # of the transition that raised it
     limit: float
     unit: str
     quality: int
@@ -87,9 +86,7 @@ class JournalLine:
 
 async def sink(cursor: Cursor, records: Sequence[Mapping[str, Any]]) -> None:
     """Take records of the journal's stream "alarm" into SQL: journal and live states in the caller's transaction."""
-    parameters = {"records": json.dumps(list(records), ensure_ascii=False)}
-    await cursor.execute(_INSERT, parameters)
-    await cursor.execute(_UPSERT, parameters)
+    await cursor.execute(_TAKE, {"records": json.dumps(list(records), ensure_ascii=False)})
 
 
 async def load(cursor: Cursor) -> list[LiveAlarm]:

@@ -127,4 +127,4 @@ def _acknowledge(engine: AlarmEngine, model: Model, number: int) -> None:
 def _live(papers: Papers) -> list[Any]:
     """What alarm_state would hold: the last record, unless it is normal again."""
     last = papers.records[-1:] if papers.records and papers.records[-1]["state_to"] != "normal" else []
-    return [LiveAlarm("a", row["state_to"], row["plant_time_ns"], row["value"], row["quality"]) for row in last]
+    return [LiveAlarm("a", row["state_to"], row["plant_time_ns"], row["raised_value"], row["quality"]) for row in last]

@@ -31,7 +31,8 @@ def upgrade() -> None:
             event         text NOT NULL CHECK (event IN ('raised', 'cleared', 'acknowledged')),
             state_from    text NOT NULL CHECK (state_from IN {STATES}),
             state_to      text NOT NULL CHECK (state_to IN {STATES}),
-            value         double precision NOT NULL,
+            value         double precision NOT NULL,  -- at this transition
+            raised_value  double precision NOT NULL,  -- of the transition that raised it
             "limit"       double precision NOT NULL,
             unit          text NOT NULL,
             quality       bigint NOT NULL,  -- OPC UA StatusCode
@@ -55,7 +56,7 @@ def upgrade() -> None:
             alarm    text PRIMARY KEY,
             state    text NOT NULL CHECK (state IN {STATES}),
             since_ns bigint NOT NULL,  -- plant time of the last transition
-            value    double precision NOT NULL,  -- value of the last transition
+            value    double precision NOT NULL,  -- that raised it
             quality  bigint NOT NULL
         )
     """)

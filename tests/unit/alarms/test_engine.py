@@ -72,6 +72,7 @@ def test_a_transition_is_one_record_and_one_change_of_the_image() -> None:
                 "state_from": "normal",
                 "state_to": "unacknowledged",
                 "value": 101.0,
+                "raised_value": 101.0,
                 "limit": 100.0,
                 "unit": "A",
                 "quality": GOOD,
@@ -107,6 +108,7 @@ def test_a_whole_life() -> None:
     records = [record for call in rig.calls for record in call]
     assert [record["event"] for record in records] == ["raised", "cleared", "raised", "acknowledged", "cleared"]
     assert [record["value"] for record in records] == [101, 50, 105, 105, 50]
+    assert [record["raised_value"] for record in records] == [101, 101, 105, 105, 105]
     acknowledged = records[3]
     assert (acknowledged["user"], acknowledged["station"], acknowledged["comment"]) == ("li", "desk-1", "看见了")
     assert rig.work.alarms.value[0] == 105  # of the raising, not of the clearing
