@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from drivers.device import Device
 from drivers.field.model import PER_BASE_UNIT, Field, SimMeter
 from drivers.field.quantities import quantity_of
-from drivers.field.shapes import SHAPES, levels
+from drivers.field.shapes import OCTAVES, SHAPES, Noise, levels
 from drivers.field.station import Station
 from drivers.field.views import analog_base, counter_base
 from drivers.profile import CLOSED, INTERMEDIATE, OPEN, Profile
@@ -47,10 +48,10 @@ def test_the_register_is_the_exact_integral_of_the_power_shown(field: Field, dev
     state = field.states[device]
     began, integral, now = state.counted, 0, NOON_NS
     for _ in range(200):
-        rate = state.rate_milli
-        now += int(stride_s * SECOND_NS)
+        rate, elapsed_ns = state.rate_milli, int(stride_s * SECOND_NS) + 7  # no round numbers: nothing may be cut off
+        now += elapsed_ns
         field.step(now, field.mono_ns)
-        integral += rate * int(stride_s * SECOND_NS)
+        integral += rate * elapsed_ns
     assert state.counted - began == integral > 0
 
 
@@ -172,6 +173,26 @@ def test_phase_currents_follow_the_shares_and_the_ratio(field: Field) -> None:
     assert len(set(watts)) == 3
 
 
+def test_voltage_drops_a_little_under_load(field: Field) -> None:
+    state = field.states["shop"]
+    volts = quantity_of(next(r for r in state.meter.device.profile.registers if r.unit == "V"))
+    loaded = analog_base(state, volts)
+    state.load_permille = 0
+    settle(field)
+    assert 0.01 < 1 - loaded / analog_base(state, volts) < 0.03
+
+
+def test_noise_is_smooth_and_bounded() -> None:
+    period_ns, bound = OCTAVES[-1][0], sum(amplitude for _, amplitude in OCTAVES)
+    for seed in range(20):
+        noise, at = Noise(seed), NOON_NS // period_ns * period_ns
+        values = [noise.at(at + tick * period_ns // 100) for tick in range(300)]
+        steps = [abs(b - a) for a, b in pairwise(values)]
+        assert max(map(abs, values)) <= bound
+        assert max(steps) < 0.003
+        assert steps[100] < 0.0006 + OCTAVES[0][1] * 3 * period_ns / 100 / OCTAVES[0][0]  # flat where two cells meet
+
+
 def test_the_same_seed_gives_the_same_park_and_another_seed_another(small_meters: tuple[SimMeter, ...]) -> None:
     def history(meters: tuple[SimMeter, ...]) -> list[int]:
         field = Field(meters, ZONE)
@@ -207,6 +228,7 @@ def test_snapshot_and_restore(field: Field, small_meters: tuple[SimMeter, ...]) 
     settle(field, NOON_NS + 3600 * SECOND_NS)
     again = Field(small_meters, ZONE)
     again.restore(field.snapshot())
+    assert again.states["shop"].shown == field.states["shop"].counted
     again.step(NOON_NS + 48 * 3600 * SECOND_NS, 0)  # the pause is not added
     assert {name: state.counted for name, state in again.states.items()} == {
         name: state.counted for name, state in field.states.items()

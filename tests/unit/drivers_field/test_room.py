@@ -84,6 +84,31 @@ async def register(port: int) -> int:
     return int(high << 16 | low)
 
 
+def test_the_room_ends_although_clients_stay_connected(make_park: Callable[..., Any], run_checked: Any) -> None:
+    park = make_park()
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(park.park.live(stop))
+        for _ in range(250):
+            if all(gateway.listening for gateway in park.park.gateways.values()):
+                break
+            await asyncio.sleep(0.02)
+        assert (await park.ordered("list"))["ok"]
+        clients = [
+            await asyncio.open_connection("127.0.0.1", port) for port in (park.control_port, park.gateways[0].port)
+        ]
+        await asyncio.sleep(0.05)  # they are greeted
+        stop.set()
+        await asyncio.wait_for(task, 5.0)
+        for reader, writer in clients:
+            assert await asyncio.wait_for(reader.read(), 5.0) == b""
+            writer.close()
+            await writer.wait_closed()
+
+    run_checked(work())
+
+
 def test_the_room_runs_stops_and_goes_on(
     tmp_path: Path, small_meters: tuple[SimMeter, ...], make_park: Callable[..., Any], run_checked: Any
 ) -> None:
