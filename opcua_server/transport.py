@@ -22,8 +22,8 @@ from opcua_server.security import GRANTED, Gate
 from opcua_server.sessions import Services
 
 CHUNK_BYTES_MAX: Final = 65_535
-MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 CHUNKS_MAX: Final = 64
+MESSAGE_BYTES_MAX: Final = CHUNKS_MAX * CHUNK_BYTES_MAX  # 4 MB; a write or a browse of thousands of nodes is far below
 UNPARSED_BYTES_MAX: Final = 2 * CHUNK_BYTES_MAX  # an honest client never leaves more than one unfinished chunk
 
 RSA_1_5: Final = "http://www.w3.org/2001/04/xmlenc#rsa-1_5"  # refused: a padding oracle
