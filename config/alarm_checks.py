@@ -18,11 +18,11 @@ def rules(sources: Sources) -> Iterator[Fault]:
         rule = placed.item
         for measure in rule.measures:
             if measure not in known[rule.on]:
-                wrong = f"unknown measure '{measure}' of a {rule.on}{nearest(measure, known[rule.on])}"
+                wrong = f"unknown measure '{measure}' on {rule.on}{nearest(measure, known[rule.on])}"
                 yield placed.fault("measures", wrong, listed(known[rule.on]))
         if rule.of not in REFERENCES[rule.on]:
             allowed = listed(filter(None, REFERENCES[rule.on])) if any(REFERENCES[rule.on]) else "an absolute limit"
-            yield placed.fault("of", f"a {rule.on} has no '{rule.of}'", allowed)
+            yield placed.fault("of", f"'{rule.of}' does not exist on {rule.on}", allowed)
         for key in ("text_zh", "text_en"):
             yield from _text(placed, key)
 
@@ -46,7 +46,7 @@ def collisions(sources: Sources) -> Iterator[Fault]:
         for measure in rule.measures:
             others = seen.setdefault((rule.on, measure, rule.name), [])
             if any(_meet(rule, other) for other in others):
-                wrong = f"a second rule '{rule.name}' for {measure} of a {rule.on}"
+                wrong = f"a second rule '{rule.name}' for {measure} on {rule.on}"
                 yield placed.fault("name", wrong, "a name of its own, or profiles that differ")
             others.append(rule)
 

@@ -70,6 +70,7 @@ class Sources:
     tables: dict[str, list[Placed[Any]]] = field(default_factory=dict)
     ids: dict[str, set[str]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)  # kinds whose file could not be read: nothing refers to them in vain
 
     def many(self, kind: str) -> list[Placed[Any]]:
         return self.tables.get(kind, [])
@@ -110,8 +111,11 @@ def read_sources(folder: Path) -> Sources:
         data = _read_toml(folder / name, name, sources)
         if data is not None:
             _read_sections(name, sections, data, sources)
+        elif name not in OPTIONAL_FILES or (folder / name).is_file():
+            sources.unread |= sections.keys()
     for name, (kind, model) in CSV_FILES.items():
-        _read_csv(folder / name, name, kind, model, sources)
+        if not _read_csv(folder / name, name, kind, model, sources):
+            sources.unread.add(kind)
     _read_profiles(sources)
     return sources
 
@@ -196,33 +200,33 @@ def _elements(name: str, key: str, count: str, value: Any, sources: Sources) -> 
         sources.faults.append(Fault(name, key, f"a {type(value).__name__}", wanted))
 
 
-def _read_csv(path: Path, name: str, kind: str, model: type[schema.Table], sources: Sources) -> None:
-    """Read a CSV with a heading; empty cells are absent, wholly empty lines and lines that begin with # are skipped."""
+def _read_csv(path: Path, name: str, kind: str, model: type[schema.Table], sources: Sources) -> bool:
+    """Read a CSV with a heading and tell whether its rows could be told apart.
+
+    Empty cells are absent; wholly empty lines and lines that begin with # are skipped.
+    """
     raw = _read_bytes(path, name, sources)
-    if raw is None:
-        return
-    text = _decode_csv(raw, name, sources)
+    text = None if raw is None else _decode_csv(raw, name, sources)
     if text is None:
-        return
+        return False
     reader = csv.reader(io.StringIO(text, newline=""))
     heading = [cell.strip() for cell in next(reader, [])]
     if not _heading_is_right(heading, name, model, sources):
-        return
+        return False
     for cells in reader:
         line = f"line {reader.line_num}"
         if not any(map(str.strip, cells)) or cells[0].startswith("#"):
             continue
-        if any(map(str.strip, cells[len(heading) :])):
-            sources.faults.append(
-                Fault(
-                    name, line, f"{len(cells)} cells under {len(heading)} headings", "quotes around a text with commas"
-                )
-            )
         row = {column: cell.strip() for column, cell in zip(heading, cells, strict=False) if cell.strip()}
         sources.ids.setdefault(kind, set()).add(row.get("id", ""))
+        if len(cells) > len(heading):
+            wrong = f"{len(cells)} cells under {len(heading)} headings"
+            sources.faults.append(Fault(name, line, wrong, "quotes around a text with commas"))
+            continue  # every cell behind the comma stands under the wrong heading
         placed = _validate(model, row, name, line, sources)
         if placed is not None:
             sources.keep(kind, placed)
+    return True
 
 
 def _decode_csv(raw: bytes, name: str, sources: Sources) -> str | None:
@@ -293,6 +297,8 @@ PATTERN_WORDS: Final = {
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "these keys together"
     text = f"'{value}'" if isinstance(value, (str, Decimal)) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -84,7 +84,7 @@ def billing(sources: Sources) -> Iterator[Fault]:
             continue
         yield from _billing_register(placed, register)
         if placed.item.medium == "electricity" and not (placed.item.phases and placed.item.voltage_v):
-            wrong = "missing for an electricity meter that is charged"
+            wrong = "missing, and this electricity meter is charged"
             yield placed.fault("phases", wrong, "phases 1 or 3 and voltage_v, from which the possible load follows")
 
 

@@ -98,7 +98,13 @@ class FriendlyTable(Table):
 
     days: tuple[Day, ...] = DAYS
     start: Minute
-    end: Minute
+    end: Minute  # earlier than `start` means the next day
+
+    @model_validator(mode="after")
+    def _lasts(self) -> "FriendlyTable":
+        if self.start == self.end or self.start == "24:00":
+            raise ValueError("hours that last: start before 24:00 and different from end")
+        return self
 
 
 class CreditTable(Table):

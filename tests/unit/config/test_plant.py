@@ -1,0 +1,191 @@
+"""The demonstration park as a plant: what it must have, and numbers worked out by hand."""
+
+import dataclasses
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from billing_core.tariff import RATES
+from config.plant import FriendlyHours, Plant, load
+from drivers.profile import POSITIONS
+from scada.image import SECTIONS
+from scada.tags import Tag
+
+if TYPE_CHECKING:
+    from tests.unit.config.conftest import Copy
+
+
+@pytest.fixture(scope="module")
+def plant(demo_folder: Path) -> Plant:
+    return load(demo_folder)
+
+
+def test_the_demonstration_is_as_large_as_promised(plant: Plant) -> None:
+    media = Counter(point.medium for point in plant.points)
+    assert len(plant.points) >= 70
+    assert media["electricity"] >= 44
+    assert set(media) == {"electricity", "water", "gas", "steam", "heat", "cooling"}
+    assert len(plant.accounts) >= 44
+    assert len(plant.buildings) == 2
+    assert 6 <= len(plant.gateways) <= 8
+    phases = {plant.device_phases[point.meter] for point in plant.points if point.medium == "electricity"}
+    assert phases == {1, 3}
+    assert any(device.ct > 1 and device.point >= 0 for device in plant.devices)
+
+
+def test_every_gateway_carries_a_believable_bus(plant: Plant) -> None:
+    units = Counter(device.gateway for device in plant.devices)
+    assert units.keys() == {gateway.id for gateway in plant.gateways}
+    assert all(8 <= count <= 20 for count in units.values())
+
+
+def test_the_station_has_incomers_a_bus_section_and_a_dozen_feeders(plant: Plant) -> None:
+    (network,) = plant.networks
+    kinds = Counter(edge.kind for edge in network.edges)
+    assert kinds["transformer"] == 2
+    assert kinds["breaker"] == 2 + 1 + 14
+    assert Counter(node.kind for node in network.nodes)["source"] == 2
+    switches = {breaker.id for breaker in plant.breakers}
+    assert {edge.device for edge in network.edges if edge.device} <= switches
+    assert plant.field.open_at_start == {"q-tie", "q-f14"}
+
+
+def test_some_purses_pay_for_several_media(plant: Plant) -> None:
+    media: dict[int, set[str]] = {}
+    for point in plant.points:
+        media.setdefault(point.account, set()).add(point.medium)
+    assert sum(len(found) >= 2 for found in media.values()) >= 10
+    assert max(map(len, media.values())) >= 3
+
+
+def test_protected_purses_have_no_breaker_that_credit_may_open(plant: Plant) -> None:
+    protected = [account for account in plant.accounts if account.protected]
+    assert {account.id for account in protected} == {"t-fire", "t-dc"}
+    assert all(account.breakers == () for account in protected)
+    assert all(account.opening_nano > 0 for account in plant.accounts)
+
+
+def test_names_exist_in_both_languages(plant: Plant) -> None:
+    owners = {tag.id.split("/")[2] for tag in plant.tags.tags} | {
+        folder for tag in plant.tags.tags for folder in tag.path
+    }
+    assert owners <= plant.names.keys()
+    assert all(name.zh and name.en for name in plant.names.values())
+    assert all(tag.description_zh and tag.description_en for tag in plant.tags.tags)
+
+
+def test_rows_index_the_tag_table(plant: Plant) -> None:
+    for device in plant.devices:
+        for measure, row in device.rows.items():
+            assert plant.tags.tags[row].id == f"park/M/{device.id}/{measure}"
+        assert plant.row("M", device.id, "Online") == device.online_row
+        if device.point >= 0:
+            assert plant.points[device.point].meter == device.id
+    for breaker in plant.breakers:
+        assert plant.tags.tags[breaker.position_row].states == POSITIONS
+        assert plant.tags.tags[breaker.current_row].name == "CurrentL1"
+        assert plant.tags.tags[breaker.discrepancy_row].name == "Discrepancy"
+
+
+def test_tags_that_the_core_computes_cannot_grow_stale(plant: Plant) -> None:
+    def of(tag_id: str) -> Tag:
+        return plant.tags.tags[plant.tags.index[tag_id]]
+
+    assert of("park/M/e-a101/ActivePowerTotal").field
+    assert of("park/M/e-a101/ActiveEnergyImportTotal").deadband == 0.0
+    for tag_id in ("M/e-a101/Online", "N/gw-ss/CycleMs", "P/p-e-a101/Held", "T/t-s01/BalanceMinor", "X/core/ScanMs"):
+        assert not of(f"park/{tag_id}").field
+    assert of("park/P/p-g-a102/Billed").unit == "m3"
+    assert of("park/T/t-s01/Balance").currency == "CNY"
+    assert of("park/D/n-bus1/Energised").path == ("Stations", "ss1", "n-bus1")
+    assert of("park/M/e-a101/VoltageL1").path == ("Areas", "a", "e-a101")
+
+
+def test_ratios_and_limits_worked_out_by_hand(plant: Plant) -> None:
+    points = {point.id: point for point in plant.points}
+    # 100/5 A transformers: 0.01 kWh x 20 = 0.2 kWh = 200 milli; 100 A x 220 V x 3 x 1.2 / 3600 = 22 Wh/s
+    assert (points["p-e-a102"].milli_per_count, points["p-e-a102"].max_milli_per_s) == (200, 22)
+    # direct meter: 0.01 kWh; 60 A x 220 V x 1.2 / 3600 = 4.4 Wh/s, rounded up
+    assert (points["p-e-a101"].milli_per_count, points["p-e-a101"].max_milli_per_s) == (10, 5)
+    # gas 0.01 m3 a count; 16 m3/h x 1.2 = 5.33 L/s, rounded up
+    assert (points["p-g-a102"].milli_per_count, points["p-g-a102"].max_milli_per_s) == (10, 6)
+    # cooling 0.1 kWh a count
+    assert (points["p-c-a201"].milli_per_count, points["p-c-a201"].unit) == (100, "kWh")
+
+
+def test_money_is_exact(plant: Plant) -> None:
+    accounts = {account.id: account for account in plant.accounts}
+    assert accounts["t-s01"].opening_nano == 8_500_000_000
+    assert accounts["t-dc"].overdraft_nano == 3_000_000_000_000
+    tariffs = {tariff.id: tariff for tariff in plant.tariffs}
+    assert tariffs["e-commercial"].price_micro == {0: 1_381_200, 1: 1_151_000, 2: 723_600, 3: 341_500, 4: 201_800}
+    assert tariffs["w-commercial"].price_micro == {RATES.index("flat"): 4_950_000}
+
+
+def test_every_minute_of_every_tariff_has_one_rate_with_a_price(plant: Plant) -> None:
+    for tariff in plant.tariffs:
+        minutes = Counter(
+            (day, minute)
+            for slot in tariff.slots
+            for day in slot.days
+            for minute in range(slot.start_minute, slot.end_minute)
+        )
+        assert set(minutes.values()) == {1}
+        assert len(minutes) == 7 * 1440
+        assert {slot.rate for slot in tariff.slots} == tariff.price_micro.keys()
+
+
+def test_layout_counts_and_hash(plant: Plant, copy: "Copy") -> None:
+    sizes = {"tags": len(plant.tags), "points": len(plant.points), "accounts": 48, "alarms": len(plant.alarms)}
+    assert dict(plant.layout.counts) == sizes
+    assert plant.layout.counts.keys() == SECTIONS.keys()
+    assert load(copy.folder).layout.hash == plant.layout.hash
+    copy.edit("tenants.csv", ",8.50,", ",9.50,")
+    assert load(copy.folder).layout.hash == plant.layout.hash  # no row has moved
+    copy.edit("alarms.toml", 'name = "BalanceLow"', 'name = "BalanceScarce"')
+    assert load(copy.folder).layout.hash != plant.layout.hash
+
+
+def test_places_feeders_and_loads(plant: Plant) -> None:
+    place = plant.point_places["p-e-a102"]
+    assert (place.building, place.floor, place.room) == ("a", "1F", "102")
+    assert plant.device_places["q-f01"].building == "ss1"
+    assert plant.device_feeder["e-a102"] == "q-f01"
+    assert plant.device_feeder["q-f01"] == "q-in1"
+    assert plant.device_feeder["q-in1"] == ""
+    assert {point.meter for point in plant.points} == plant.field.loads.keys()
+    assert plant.field.control_port == 15010
+
+
+def test_gas_is_never_closed_remotely(copy: "Copy") -> None:
+    """A gas meter with a valve becomes a switch that may be shut and not opened again from afar."""
+    text = (copy.folder / "profiles/wattkeeper-demo-1p.toml").read_text(encoding="utf-8")
+    switch = text[text.index("[switch]") :].replace('current = "CurrentL1"', "")
+    copy.append("profiles/wattkeeper-demo-gas.toml", "\n" + switch)
+    copy.edit(
+        "profiles/wattkeeper-demo-gas.toml",
+        "registers = [",
+        'registers = [{ measure = "Position", function = 3, address = 9, type = "u16", zh = "阀位", en = "Valve" },',
+    )
+    breakers = {breaker.id: breaker for breaker in load(copy.folder).breakers}
+    valve = breakers["g-a102"]
+    assert (valve.kind, valve.medium, valve.remote_close, valve.current_row) == ("valve", "gas", False, -1)
+    assert breakers["e-a102"].remote_close
+    accounts = {account.id: account for account in load(copy.folder).accounts}
+    assert accounts["t-s02"].breakers == ("e-a102",)
+
+
+def test_friendly_hours_cross_midnight(copy: "Copy") -> None:
+    copy.edit("plant.toml", "# friendly = [{", 'friendly = [{ days = ["mon"],')
+    assert load(copy.folder).credit.friendly == (FriendlyHours(frozenset({0}), 17 * 60, 9 * 60),)
+
+
+def test_the_plant_is_frozen_and_loads_fast(plant: Plant, demo_folder: Path) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        plant.scan_period_s = 2.0  # type: ignore[misc]
+    begun = time.process_time()
+    load(demo_folder)
+    assert time.process_time() - begun < 1.0  # processor seconds; it takes about 0.05
