@@ -190,7 +190,7 @@ def test_noise_is_smooth_and_bounded() -> None:
         steps = [abs(b - a) for a, b in pairwise(values)]
         assert max(map(abs, values)) <= bound
         assert max(steps) < 0.003
-        assert steps[100] < 0.0006 + OCTAVES[0][1] * 3 * period_ns / 100 / OCTAVES[0][0]  # flat where two cells meet
+        assert steps[100] < 0.0001  # flat where two cells meet; the slow octave moves at most 0.000075 a tick
 
 
 def test_the_same_seed_gives_the_same_park_and_another_seed_another(small_meters: tuple[SimMeter, ...]) -> None:
