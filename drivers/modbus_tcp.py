@@ -85,6 +85,14 @@ class _Wire(protocol.Protocol):  # type: ignore[misc]
         self.transport.setTcpNoDelay(True)
         self._line.wire_up(self)
 
+    def send(self, data: bytes) -> bool:
+        """Hand bytes to the kernel at once, without a round through the reactor; False when it does not take them all.
+
+        At most IN_FLIGHT_MAX small requests are unanswered, so a full socket buffer means a peer that does not read.
+        """
+        sent: object = self.transport.writeSomeData(data)
+        return sent == len(data)
+
     def dataReceived(self, data: bytes) -> None:
         self._line.wire_data(self, data)
 
@@ -136,6 +144,7 @@ class Line:
         self._normal: deque[_Pending] = deque()
         self._flying: dict[int, _Pending] = {}  # by transaction id, oldest first
         self._next = rng.randrange(TRANSACTIONS)
+        self._corked = False
         self._wire: _Wire | None = None
         self._closing: set[_Wire] = set()
         self._closed: Deferred[None] | None = None
@@ -186,13 +195,17 @@ class Line:
     # -- sending and judging
 
     def _pump(self) -> None:
-        while self._wire is not None and len(self._flying) < self._in_flight:
-            queue = self._urgent or self._normal
-            if not queue:
-                return
-            self._send(queue.popleft(), self._wire)
+        """Send what may fly now, all in one write."""
+        wire = self._wire
+        if wire is None or self._corked:
+            return
+        frames = []
+        while len(self._flying) < self._in_flight and (queue := self._urgent or self._normal):
+            frames.append(self._launch(queue.popleft()))
+        if frames and not wire.send(b"".join(frames)):
+            self._fence()
 
-    def _send(self, pending: _Pending, wire: _Wire) -> None:
+    def _launch(self, pending: _Pending) -> bytes:
         while self._next in self._flying:
             self._next = (self._next + 1) % TRANSACTIONS
         transaction = self._next
@@ -202,12 +215,13 @@ class Line:
         self._flying[transaction] = pending
         if self._watchdog is None:
             self._watchdog = self._reactor.callLater(self._timeout_ns / NS_PER_S, self._watch)
-        wire.transport.write(pending.request.encode(transaction))
+        return pending.request.encode(transaction)
 
     def wire_data(self, wire: _Wire, data: bytes) -> None:
         """Take bytes of a connection; those of a fenced one are nobody's."""
         if wire is not self._wire:
             return
+        self._corked = True  # what the outcomes ask for goes out together
         for item in wire.parser.feed(data):
             if isinstance(item, Violation):
                 self.figures.violations[item.wrong] += 1
@@ -215,7 +229,8 @@ class Line:
             else:
                 self._judge(wire, item)
             if wire is not self._wire:
-                return
+                break
+        self._corked = False
         self._pump()
 
     def _judge(self, wire: _Wire, frame: bytes) -> None:
