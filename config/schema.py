@@ -64,7 +64,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Table(BaseModel):
     """A table whose every key is known and whose values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
 
 
 class Named(Table):

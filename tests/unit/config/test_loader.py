@@ -224,3 +224,9 @@ def test_nearest_and_listed() -> None:
     assert nearest("zzz", ["gw-a1"]) == ""
     assert listed([]) == "nothing, none is defined"
     assert listed(f"n{number:02d}" for number in range(20)).endswith("n11, ... (20 in all)")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_limit_is_a_number(copy: "Copy", number: str) -> None:
+    copy.edit("alarms.toml", "limit = 1.07", f"limit = {number}")
+    assert [fault.place for fault in copy.faults()] == ["rule.High.limit"]
