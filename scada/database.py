@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 import psycopg
 from loguru import logger
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scada.errors import DatabaseAway, DatabaseBusy, WattkeeperError
@@ -158,8 +159,11 @@ class Database:
         watchdog = asyncio.get_running_loop().call_later(self._role.transaction_s, _cut, connection)
         try:
             # By statement, not by the `options` of the connection string: that would replace the site's own.
-            for setting in settings(self._role).items():
-                await connection.execute("SELECT set_config(%s, %s, false)", setting)
+            wanted = settings(self._role)
+            calls = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, false)")] * len(wanted))
+            await connection.execute(
+                sql.SQL("SELECT {}").format(calls), [word for pair in wanted.items() for word in pair]
+            )
         except BaseException:
             await connection.close()
             raise
@@ -198,12 +202,13 @@ def migrate(dsn: str) -> None:
 
     Safe to call from two processes at a time, and again after a kill. Raises DatabaseAway when it is not reachable.
     """
-    from alembic import command  # here: most rooms never migrate, and alembic is 0.3 s of start
+    import sqlalchemy.exc  # here: most rooms never migrate, and these two are 0.3 s of start
+    from alembic import command
 
     try:
         _make_extension(dsn)
         command.upgrade(_alembic(dsn), "head")
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, sqlalchemy.exc.OperationalError) as error:
         raise DatabaseAway(str(error).strip()) from error
 
 

@@ -118,5 +118,15 @@ def _width(span: timedelta, points_max: int) -> tuple[int, str]:
 def _sample(row: tuple[datetime, float | None, float | None, float | None, float | None, int, int]) -> Sample:
     time, mean, minimum, maximum, last, quality, samples = row
     return Sample(
-        time, *(NAN if part is None else float(part) for part in (mean, minimum, maximum, last)), quality, int(samples)
+        time,
+        _number_or_nan(mean),
+        _number_or_nan(minimum),
+        _number_or_nan(maximum),
+        _number_or_nan(last),
+        quality,
+        int(samples),
     )
+
+
+def _number_or_nan(part: float | None) -> float:
+    return NAN if part is None else part

@@ -39,7 +39,9 @@ async def ensure_partitions(cursor: Cursor, days: Iterable[date]) -> None:
     present = {name for (name,) in await cursor.fetchall()}
     for name in sorted(wanted.keys() - present):
         day = wanted[name]
-        await cursor.execute(sql.SQL("CREATE TABLE {} (LIKE history)").format(sql.Identifier(name)))
+        await cursor.execute(
+            sql.SQL("CREATE TABLE {} (LIKE history INCLUDING CONSTRAINTS)").format(sql.Identifier(name))
+        )
         await cursor.execute(
             sql.SQL("ALTER TABLE history ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
                 sql.Identifier(name), sql.Literal(_midnight(day)), sql.Literal(_midnight(day + timedelta(days=1)))

