@@ -33,6 +33,7 @@ ZH: Final = "zh-CN"
 EN: Final = "en"
 # Words of the tree itself, which are no configuration ids.
 FOLDER_NAMES: Final[Mapping[str, tuple[str, str]]] = {
+    "Stations": ("变电站", "Substations"),
     "Areas": ("区域", "Areas"),
     "Tenants": ("租户", "Tenants"),
     "Accounts": ("账户", "Accounts"),
