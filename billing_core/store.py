@@ -18,6 +18,7 @@ import numpy.typing as npt
 from billing_core import books, ledger, sql
 from billing_core.books import Book
 from billing_core.columns import R_NANO, R_POINT, STATE_KEPT
+from billing_core.credit import StopRecord
 from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.state import BillingState, Checkpoint
@@ -125,16 +126,18 @@ class LedgerStore:
         async with self._lock, self._database.transaction() as cursor:
             await books.keep(cursor, await self._locked(cursor))
 
-    async def record_stop(self, account: str, breaker: str, at_s: int, balance_nano: int, reason: str) -> None:
-        """Remember that a supply was switched off for want of credit. Repeatable."""
-        given = {"account": account, "breaker": breaker, "at_s": at_s, "balance_nano": balance_nano, "reason": reason}
+    async def record_stops(self, records: Sequence[StopRecord]) -> None:
+        """Remember supplies that credit switched off or that are supplied again. Repeatable, in order."""
         async with self._database.transaction() as cursor:
-            await cursor.execute(sql.STOP_CREDIT, given)
-
-    async def record_reconnection(self, breaker: str, at_s: int) -> None:
-        """Remember that a supply switched off for want of credit was restored, by whom ever. Repeatable."""
-        async with self._database.transaction() as cursor:
-            await cursor.execute(sql.END_CREDIT_STOP, {"breaker": breaker, "at_s": at_s})
+            for record in records:
+                given = {
+                    "account": record.account,
+                    "breaker": record.breaker,
+                    "at_s": record.at_s,
+                    "balance_nano": record.balance_nano,
+                    "reason": record.reason,
+                }
+                await cursor.execute(sql.STOP_CREDIT if record.stopped else sql.END_CREDIT_STOP, given)
 
     async def open_stops(self) -> list[tuple[str, str, int]]:
         """Return (account, breaker, since second) of supplies that credit switched off."""

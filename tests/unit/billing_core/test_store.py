@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from billing_core.commands import run_audit
+from billing_core.credit import StopRecord
 from billing_core.ledger import Receipt, TopUpLimits
 from billing_core.store import LedgerStore, Overtaken
 from scada import database
@@ -284,10 +285,9 @@ def test_a_point_with_another_meter_is_held(postgres_dsn: str) -> None:
 def test_credit_stops_survive_a_restart(postgres_dsn: str) -> None:
     async def test() -> None:
         async with opened(postgres_dsn) as store:
-            await store.record_stop("t1", "m1", BEGIN_S, -5, "credit.exhausted")
-            await store.record_stop("t1", "m1", BEGIN_S + 9, -6, "credit.exhausted")
+            await store.record_stops([StopRecord("t1", "m1", True, BEGIN_S, -5, "credit.exhausted")] * 2)
             assert await store.open_stops() == [("t1", "m1", BEGIN_S)]
-            await store.record_reconnection("m1", BEGIN_S + 60)
+            await store.record_stops([StopRecord("t1", "m1", False, BEGIN_S + 60, 5, "credit.topped-up")])
             assert await store.open_stops() == []
 
     run(test)
