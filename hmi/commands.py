@@ -1,4 +1,4 @@
-"""The `user` command: list, add, reset and disable people from the command line, for whom the HMI's own page is out of reach.
+"""The `user` command: list, add, reset and disable people without the HMI's own page.
 
 Rule: a password is made here and printed once; none is ever given as an argument, where others could read it.
 """

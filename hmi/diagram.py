@@ -1,7 +1,7 @@
 """Single-line diagrams: where every symbol and label of a network goes, computed from the graph.
 
 Sources stand on top, each level of the network one row below; busbars of one voltage that a breaker joins stand side by
-side with their coupler between them. Rule: geometry only; it knows no tag, no language and no SVG, so a test can measure it.
+side with their coupler between them. Rule: geometry only, no tag and no SVG, so a test can measure it.
 Symbols after IEC 60617 as SCADA systems draw them (domain reference G.2).
 """
 
@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from scada.topology import Edge, Network, Node
 
-PITCH: Final = 108  # column width: seven Chinese characters at 14 px and a value with its unit fit side by side
+PITCH: Final = 98  # column width: a value with its unit at 14 px; fifteen columns fit a screen of 1920 px
 TERMINAL_EDGES: Final = 2
 LEVEL: Final = 156  # height of one level: breaker, then three values, then the next node
 MARGIN_X: Final = 90
@@ -244,9 +244,9 @@ def _edge_boxes(placed: PlacedEdge) -> list[Box]:
     if placed.way == "along":
         boxes.append(Box(f"{edge.id} name", x - 40, y - 42, x + 40, y - 16))
         return boxes
-    boxes.append(Box(f"{edge.id} word", x - 46, y - 9, x - 13, y + 9))
+    boxes.append(Box(f"{edge.id} word", x - PITCH + BREAKER_W, y - 9, x - 13, y + 9))
     top = placed.y1 + VALUES_Y - 14
-    boxes.append(Box(f"{edge.id} values", x + 6, top, x + PITCH - 10, top + VALUE_LINES * VALUE_STEP))
+    boxes.append(Box(f"{edge.id} values", x + 6, top, x + PITCH - 6, top + VALUE_LINES * VALUE_STEP))
     return boxes
 
 

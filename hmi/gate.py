@@ -10,6 +10,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -86,7 +87,20 @@ class Gate:
                     headers["Strict-Transport-Security"] = "max-age=31536000"
             await send(message)
 
-        await (refusal or self._app)(scope, receive, with_headers)
+        gone = False
+
+        async def watched() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
+
+        try:
+            await (refusal or self._app)(scope, watched, with_headers)
+        except RuntimeError as error:
+            if not gone:
+                raise
+            logger.debug("{} went away before the answer: {}", scope["path"], error)
 
     def _refusal(self, scope: Scope, connection: HTTPConnection, session: Session | None) -> Response | None:
         method, path = scope["method"], scope["path"]

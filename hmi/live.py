@@ -1,10 +1,11 @@
 """Live values: one delta per scan and page, encoded once, and the same bytes sent to every browser of that page.
 
-A view says what a page shows: rows of the image's tags, and figures computed from a whole snapshot. An encoder remembers
+A view says what a page shows: rows of the image's tags, and figures computed from a snapshot. An encoder remembers
 what it sent last. A mailbox is one browser's queue; a reader that falls behind loses its queue and is sent a whole
 frame. Rule: nothing in this file knows a language, a page's layout or a session; texts travel in both languages.
 
-Message, JSON: {"p": page, "s": scan, "t": plant time ms, "full": true?, "d": [[key, value, quality], ...], "a": [alarm, ...]?}
+Message, JSON: {"p": page, "s": scan, "t": plant time ms, "full": true?, "d": [[key, value, quality], ...],
+"a": [alarm, ...]?}
 key: tag row, or the name of a figure. value: number, or null when there is none. quality: 0 good, 1 uncertain, 2 bad.
 {"gone": true} when the image cannot be trusted: the browser then marks the whole screen.
 """

@@ -75,6 +75,11 @@ class Lookup:
             return DECIMALS_MONEY
         return DECIMALS.get(tag.unit, DECIMALS_RATIO)
 
+    def is_valve(self, row: int) -> bool:
+        """Tell whether a row belongs to a device that switches a valve, not a breaker."""
+        breaker = self.breakers.get(self.tag(row).id.split("/")[2])
+        return breaker is not None and breaker.kind == "valve"
+
     def credit_states(self) -> tuple[str, ...]:
         """Return the credit states in the order of the image's numbers."""
         rows = [self.row("T", account, "CreditState") for account in self.accounts]

@@ -5,12 +5,12 @@ Rule: one statement per function, values as parameters, plain records out; money
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final
 
 from billing_core.ledger import wallet
 from scada.clock import NS_PER_S
-from scada.historian import read_history
-from scada.quality import is_bad
+from scada.history_read import read_history
 
 ENTRIES_MAX: Final = 30  # what a person reads on one screen; statements are a report's matter
 JOURNAL_MAX: Final = 100
@@ -119,8 +119,6 @@ def utc_of(ns: int) -> datetime:
 async def history(
     cursor: Any, tag_id: str, from_utc: datetime, to_utc: datetime, points_max: int
 ) -> list[tuple[int, float]]:
-    """Return (plant time ms, value) of a tag's good and uncertain records, oldest first."""
-    rows = await read_history(cursor, tag_id, from_utc, to_utc, points_max)
-    return [
-        (int(at.timestamp() * 1000), value) for at, value, quality in rows if value is not None and not is_bad(quality)
-    ]
+    """Return (plant time ms, value) of a tag's usable records, oldest first."""
+    trend = await read_history(cursor, tag_id, from_utc, to_utc, points_max)
+    return [(int(s.time.timestamp() * 1000), s.value) for s in trend.samples if s.samples and isfinite(s.value)]

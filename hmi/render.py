@@ -61,9 +61,13 @@ class Renderer:
         shown = self._lookup.tag(row)
         if shown.kind in ("enum", "boolean"):
             return Markup('data-row="{}" data-as="words" data-words="{}"').format(
-                row, _json(of_tag(shown.name, shown.states, texts))
+                row, _json(of_tag(shown.name, shown.states, self._lookup.is_valve(row), texts))
             )
         return Markup('data-row="{}" data-decimals="{}"').format(row, self._lookup.decimals(row))
+
+
+def _figure(key: str, decimals: int = 0) -> Markup:
+    return Markup('<span class="wk-value" data-row="{}" data-decimals="{}">----</span>').format(key, decimals)
 
 
 def _json(value: Any) -> str:

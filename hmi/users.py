@@ -1,4 +1,4 @@
-"""Users: the rows of app_user. Rule: SQL of this one table, with its values as parameters; no request, no password rule."""
+"""Users: the rows of app_user. Rule: SQL of this one table; no request, no password rule."""
 
 import re
 from dataclasses import dataclass
@@ -65,7 +65,8 @@ async def set_disabled(cursor: Any, login: str, disabled: bool) -> bool:
 async def add_first(cursor: Any, password_hash: str) -> bool:
     """Add the first administrator when the table is empty; False when somebody is there already."""
     await cursor.execute(
-        "INSERT INTO app_user (login, password_hash, role) SELECT %s, %s, 'admin' WHERE NOT EXISTS (SELECT FROM app_user)",
+        "INSERT INTO app_user (login, password_hash, role)"
+        " SELECT %s, %s, 'admin' WHERE NOT EXISTS (SELECT FROM app_user)",
         (FIRST_LOGIN, password_hash),
     )
     return bool(cursor.rowcount)

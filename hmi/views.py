@@ -13,6 +13,7 @@ from hmi.live import BAD, Figures, View
 from hmi.lookup import CORE, CURRENT, ENERGY, NO_ROW, POWER, VOLTAGE, Lookup
 from scada.image import Snapshot
 from scada.quality import bad_mask, good_mask
+from scada.topology import Network
 
 BANNER_MAX: Final = 5  # domain reference G.1: the 3-5 most urgent
 ALARMS_MAX: Final = 500  # rows a person can still read in one list
@@ -40,6 +41,7 @@ class Views:
             "alarms": lambda _: self._alarms(),
             "none": lambda _: self._view([]),
         }
+        self.stations = {network.id: self._incomer_rows(network) for network in lookup.plant.networks}
         self.buildings = {building.id: self._building_rows(building.id) for building in lookup.plant.buildings}
 
     def __call__(self, page: str) -> View:
@@ -58,19 +60,26 @@ class Views:
     def _overview(self) -> View:
         find = self._lookup.row
         rows = [find("N", gateway, "Online") for gateway in self._lookup.gateways]
-        rows += self.incomer_rows().values()
         return self._view(rows, figures=self._overview_figures)
 
-    def incomer_rows(self) -> dict[str, int]:
-        """Return network id -> row of the power that enters it: the measured breaker nearest to a source."""
-        return {n.id: next(iter(self._measured(n)), NO_ROW) for n in self._lookup.plant.networks}
-
-    def _measured(self, network: Any) -> Iterable[int]:
-        rank = {node.id: node.kind == "source" for node in network.nodes}
-        for edge in sorted(network.edges, key=lambda e: not (rank.get(e.a) or rank.get(e.b))):
-            row = self._lookup.row("M", edge.device, *POWER) if edge.device else NO_ROW
-            if row != NO_ROW:
-                yield row
+    def _incomer_rows(self, network: Network) -> list[int]:
+        """Return the rows of the power that enters a network: from each source, the first breaker that is measured."""
+        rows: list[int] = []
+        reached = {node.id for node in network.nodes if node.kind == "source"}
+        frontier = set(reached)
+        while frontier:
+            below: set[str] = set()
+            for edge in network.edges:
+                if (edge.a in frontier) == (edge.b in frontier):
+                    continue
+                row = self._lookup.row("M", edge.device, *POWER) if edge.device else NO_ROW
+                if row != NO_ROW:
+                    rows.append(row)
+                else:
+                    below |= {edge.a, edge.b} - reached
+            reached |= below
+            frontier = below
+        return rows
 
     def _building_rows(self, building: str) -> list[int]:
         places = self._lookup.plant.point_places
@@ -86,6 +95,8 @@ class Views:
         figures: dict[str, tuple[float | None, int]] = dict(_alarm_figures(snapshot))
         for building, rows in self.buildings.items():
             figures[f"power/{building}"] = _sum(snapshot, rows)
+        for network, rows in self.stations.items():
+            figures[f"station/{network}"] = _sum(snapshot, rows)
         names = self._lookup.credit_states()
         counts = np.bincount(snapshot.columns.accounts.credit_state, minlength=len(names))
         figures.update({f"credit/{state}": (int(counts[k]), GOOD) for k, state in enumerate(names)})
@@ -151,11 +162,17 @@ class Views:
         return self._view([], alarms=lambda s: self._alarm_list(s, ALARMS_MAX, False))
 
     def _alarm_list(self, snapshot: Snapshot, most: int, unacknowledged_only: bool) -> list[list[Any]]:
-        """Return the alarms that are not normal: unacknowledged first, then by priority, then the newest."""
+        """Return the alarms that are not normal: unacknowledged, priority, active, newest."""
         alarms = snapshot.columns.alarms
         rows = np.flatnonzero(alarms.state != NORMAL)
         known = [
-            (not UNACKNOWLEDGED[alarms.state[row]], int(alarms.priority[row]), -int(alarms.since[row]), int(row))
+            (
+                not UNACKNOWLEDGED[alarms.state[row]],
+                int(alarms.priority[row]),
+                not ACTIVE[alarms.state[row]],
+                -int(alarms.since[row]),
+                row,
+            )
             for row in rows.tolist()
         ]
         if unacknowledged_only:
@@ -165,6 +182,7 @@ class Views:
     def _alarm(self, snapshot: Snapshot, row: int) -> list[Any]:
         """Return one alarm in the order of FIELDS in static/live.js."""
         alarms, definition = snapshot.columns.alarms, self._lookup.plant.alarms[row]
+        source = [self._lookup.name(definition.source, language) for language in ("zh", "en")]
         state, value = int(alarms.state[row]), float(alarms.value[row])
         return [
             definition.id,
@@ -175,8 +193,11 @@ class Views:
             round(value, 3) if np.isfinite(value) else None,
             int(alarms.since[row]) // 1_000_000,
             definition.unit,
-            [definition.text_zh, definition.text_en],
-            [self._lookup.name(definition.source, language) for language in ("zh", "en")],
+            [
+                text.removeprefix(name).strip()
+                for text, name in zip((definition.text_zh, definition.text_en), source, strict=True)
+            ],
+            source,
             self._lookup.page_of(definition.source),
         ]
 

@@ -1,4 +1,4 @@
-"""Words: what a person reads for each code and state that other packages name. One table; unknown codes show themselves."""
+"""Words: what a person reads for each code and state that other packages name. Unknown codes show themselves."""
 
 from typing import Final
 
@@ -10,6 +10,12 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "intermediate": N_("Moving"),
         "open": N_("Open"),
         "closed": N_("Closed"),
+        "bad": N_("Faulty"),
+    },
+    "valve": {  # the same numbers as a breaker's: closed is the position that lets flow
+        "intermediate": N_("Moving"),
+        "open": N_("Shut"),
+        "closed": N_("Flowing"),
         "bad": N_("Faulty"),
     },
     "command": {
@@ -59,6 +65,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "deep_valley": N_("Deep valley"),
     },
     "held": {
+        "none": N_("Not held"),
         "no": N_("Not held"),
         "reverse": N_("Register ran backwards"),
         "too_fast": N_("Faster than the connection can carry"),
@@ -140,7 +147,12 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "refused": {  # codes of scada.errors.Refused, and what this room says itself
         "session": N_("The session has ended. Log in again."),
         "role": N_("Your role does not permit this."),
-        "select.unknown": N_("There is no such breaker."),
+        "breaker.unknown": N_("There is no such breaker."),
+        "command.state": N_("The command has gone on already."),
+        "command.journal": N_("The journal cannot be written; nothing was switched."),
+        "command.target": N_("A breaker is moved to open or closed only."),
+        "command.position": N_("A breaker is moved to open or closed only."),
+        "alarm.comment-long": N_("The comment is too long."),
         "command.unknown": N_("There is no such command."),
         "command.owner": N_("The selection belongs to somebody else."),
         "command.expired": N_("The selection has expired."),
@@ -196,6 +208,7 @@ _MEASURE_GROUPS: Final = {
 }
 
 
-def of_tag(name: str, states: tuple[str, ...], texts: Texts) -> list[str]:
+def of_tag(name: str, states: tuple[str, ...], valve: bool, texts: Texts) -> list[str]:
     """Return the words of a tag's values: its states, or no and yes of a boolean."""
-    return words(_MEASURE_GROUPS.get(name, "boolean"), states or ("0", "1"), texts)
+    group = "valve" if valve and name == "Position" else _MEASURE_GROUPS.get(name, "boolean")
+    return words(group, states or ("0", "1"), texts)

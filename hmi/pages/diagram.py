@@ -1,4 +1,4 @@
-"""Single-line diagrams: geometry from hmi.diagram, live values by the page's websocket; a click leads to the faceplate."""
+"""Single-line diagrams: geometry from hmi.diagram, live values by websocket; a click leads to the faceplate."""
 
 from dataclasses import dataclass
 

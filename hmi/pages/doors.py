@@ -1,4 +1,4 @@
-"""The doors: login, password, language, logout. Plain forms without script, so that strangers reach no NiceGUI at all."""
+"""The doors: login, password, language, logout. Plain forms, so that strangers reach no NiceGUI at all."""
 
 from typing import Final
 

@@ -32,7 +32,7 @@ def _facts(context: Context) -> dict[str, object]:
     lookup, plant = context.lookup, context.plant
     devices = [device.gateway for device in plant.devices]
     return {
-        "stations": list(context.views.incomer_rows().items()),
+        "stations": [network for network, rows in context.views.stations.items() if rows],
         "buildings": [building for building in plant.buildings if context.views.buildings[building.id]],
         "credit_states": lookup.credit_states(),
         "priorities": PRIORITIES,

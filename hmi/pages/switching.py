@@ -1,4 +1,4 @@
-"""Switching from the faceplate: conditions, select, confirm, operate, and progress until it is verified or known to have failed.
+"""Switching from the faceplate: conditions, select, confirm, operate, progress until verified or failed.
 
 Rule: "sent" is never shown as "done"; the words on the screen are those of the command's state in the core.
 Source: domain reference G.3, control sequence.

@@ -1,4 +1,4 @@
-"""0006_users: who may use the HMI, and the sessions that are open. Written by the hmi room and by `run.py user` alone."""
+"""0006_users: who may use the HMI, and the open sessions. Written by the hmi room and `run.py user`."""
 
 from alembic import op
 
