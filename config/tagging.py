@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from billing_core.columns import HELD
+from billing_core.credit_levels import STATES as CREDIT_STATES
 from billing_core.tariff import RATES
 from config.loader import Sources
 from config.schema import MeterRow, ProfileTable, RegisterTable
@@ -18,16 +19,6 @@ from scada.topology import ENERGISED_STATES
 
 METER, GATEWAY, POINT, ACCOUNT, NODE, CORE = "M", "N", "P", "T", "D", "X"
 CORE_OWNER: Final = "core"
-CREDIT_STATES: Final = (
-    "normal",
-    "remind1",
-    "remind2",
-    "overdrawn",
-    "pending_stop",
-    "stopped",
-    "reconnect",
-    "protected",
-)
 PRICED_UNIT: Final = "priced"  # stands in the tables below for the unit of the supply point
 
 

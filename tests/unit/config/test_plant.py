@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from billing_core import columns, credit_levels
 from billing_core.tariff import RATES
 from config.plant import FriendlyHours, Plant, load
 from drivers.profile import POSITIONS
+from scada import command, topology
 from scada.image import SECTIONS
 from scada.tags import Tag
 
@@ -189,3 +191,16 @@ def test_the_plant_is_frozen_and_loads_fast(plant: Plant, demo_folder: Path) -> 
     begun = time.process_time()
     load(demo_folder)
     assert time.process_time() - begun < 1.0  # processor seconds; it takes about 0.05
+
+
+def test_states_are_those_of_the_trades(plant: Plant) -> None:
+    """The texts of an enum come from the package that writes its numbers."""
+    states = {tag.name: tag.states for tag in plant.tags.tags if tag.kind == "enum"}
+    assert states == {
+        "Position": POSITIONS,
+        "CommandState": command.STATES,
+        "RatePeriod": RATES,
+        "Held": columns.HELD,
+        "CreditState": credit_levels.STATES,
+        "Energised": topology.ENERGISED_STATES,
+    }

@@ -1,4 +1,4 @@
-"""A damaged configuration is always answered with faults: never with another error, never with a fault that says nothing."""
+"""A damaged configuration is always answered with faults: no other error, and no fault that says nothing."""
 
 import random
 from typing import TYPE_CHECKING
