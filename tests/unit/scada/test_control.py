@@ -1,6 +1,7 @@
 """The desk: who may do what when, what the journal gets, and that nothing goes out without it."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import SimpleNamespace
@@ -276,6 +277,40 @@ async def test_an_undetermined_command_blocks_while_it_may_move(rig: Desk) -> No
     rig.wait(4)
     rig.read(CLOSED)
     assert rig.desk.select("b0", OPEN, *LI).state == "selected"
+
+
+@on_desk
+async def test_an_acceptance_after_the_time_was_up_changes_nothing(rig: Desk) -> None:
+    async def stubborn(breaker_id: str, target: int) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    rig.desk._actuate = stubborn
+    command = rig.desk.select("b0", OPEN, *LI)
+    rig.desk.operate(command.id, "why", *LI)
+    await asyncio.sleep(0)
+    rig.wait(control.ANSWER_S)
+    rig.step()
+    await asyncio.sleep(0)
+    rig.step()  # no programmer's error came of it either
+    assert rig.desk.state(command.id).state == "undetermined"
+
+
+@on_desk
+async def test_a_later_command_ends_the_wait_for_an_undetermined_one(rig: Desk) -> None:
+    rig.desk.restore([_sent_command(rig)], {"b0": OPEN}, {})
+    rig.wait(4)
+    rig.read(OPEN)
+    rig.work.tags.quality[1] = BAD_NO_COMMUNICATION  # open, but nobody can say whether current flows
+    rig.step()
+    later = rig.desk.select("b0", CLOSED, *LI)
+    rig.desk.operate(later.id, "why", *LI)
+    await asyncio.sleep(0)
+    rig.wait(1)
+    rig.read(CLOSED)
+    rig.step()
+    assert rig.desk.state(later.id).state == "verified"
+    assert rig.desk.state("c").state == "undetermined"  # not "failed" by the work of another command
 
 
 @on_desk
