@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from scada import database
@@ -24,7 +25,7 @@ def missing() -> str:
 
 
 @pytest.fixture(scope="module")
-def timescale_dsn() -> Iterator[str]:
+def timescale_server() -> Iterator[str]:
     """Connection string of a fresh TimescaleDB with the newest schema."""
     if absent := missing():
         message = f"TimescaleDB for tests is not installed: {absent}; run `npm ci`"
@@ -48,3 +49,11 @@ def timescale_dsn() -> Iterator[str]:
             server.kill()
             server.wait()
         server.stdout.close()
+
+
+@pytest.fixture
+def timescale_dsn(timescale_server: str) -> str:
+    """The same, with a clean session: this build has one for all connections, which keeps what the last one set."""
+    with psycopg.connect(timescale_server, autocommit=True) as connection:
+        connection.execute("DISCARD ALL")
+    return timescale_server

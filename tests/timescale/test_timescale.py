@@ -21,7 +21,7 @@ INSERT = "INSERT INTO history SELECT t, %s, v, q FROM unnest(%s::timestamptz[], 
 
 
 def ask(dsn: str, statement: str, *values: Any) -> list[Any]:
-    """Run one statement in a clean session: this build has one for all connections, which keeps what was set."""
+    """Run one statement in a clean session."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("DISCARD ALL")
         connection.execute("SET search_path TO wattkeeper, public")
@@ -30,15 +30,15 @@ def ask(dsn: str, statement: str, *values: Any) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def history(timescale_dsn: str) -> list[history_cases.Row]:
+def history(timescale_server: str) -> list[history_cases.Row]:
     rows = history_cases.rows()
     for number, tag in enumerate(TAGS, start=1):
-        ask(timescale_dsn, "INSERT INTO tag (id) VALUES (%s)", tag)
+        ask(timescale_server, "INSERT INTO tag (id) VALUES (%s)", tag)
         mine = [row for row in rows if row.tag == tag]
         for start in range(0, len(mine), ROWS_A_STATEMENT):
             part = mine[start : start + ROWS_A_STATEMENT]
             ask(
-                timescale_dsn,
+                timescale_server,
                 INSERT,
                 number,
                 [row.time for row in part],
