@@ -23,8 +23,10 @@ from scada.paths import DataDirectory
 
 if TYPE_CHECKING:
     from config.plant import Plant
+    from drivers.device import Device
     from scada.core import Core
     from scada.derived import DerivedRows
+    from scada.image import Columns
     from scada.room import Room
 
 HERE: Final = Path(__file__).resolve().parent
@@ -310,24 +312,28 @@ async def hmi_room(room: "Room", args: argparse.Namespace) -> None:
 
 
 async def field_room(room: "Room", args: argparse.Namespace) -> None:
+    from config.settings import LoadSettings
     from drivers.field.model import SimMeter
     from drivers.field.room import run_field
 
     plant = _plant(args)
     field = plant.field
-    phases = {device.id: 3 if "VoltageL2" in device.rows else 1 for device in plant.devices}
-    meters = [
-        SimMeter(
+    unloaded = LoadSettings(nominal=0.0, shape="flat", seed=0)
+
+    def simulated(device: "Device") -> SimMeter:
+        load = field.loads.get(device.id, unloaded)
+        return SimMeter(
             device,
-            nominal=field.loads[device.id].nominal if device.id in field.loads else 0.0,
-            parent=plant.device_feeder.get(device.id, ""),
-            shape=field.loads[device.id].shape if device.id in field.loads else "flat",
-            seed=field.loads[device.id].seed if device.id in field.loads else 0,
-            phases=phases[device.id],
+            nominal=load.nominal,
+            parent=plant.device_feeder[device.id],
+            shape=load.shape,
+            seed=load.seed,
+            phases=plant.device_phases[device.id],
+            initial_counts=load.initial_counts,
             closed=device.id not in field.open_at_start,
         )
-        for device in plant.devices
-    ]
+
+    meters = [simulated(device) for device in plant.devices]
     await run_field(room, plant.gateways, meters, field.control_port, plant.site.timezone)
 
 
@@ -360,6 +366,7 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     from scada.historian import Historian
     from scada.image import Columns, ImageWriter
     from scada.journal import Journal
+    from scada.position import OPEN
     from scada.stage import Stage
 
     clock, data = room.clock, room.data
@@ -374,7 +381,10 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     books = LedgerStore(ledger, plant.site.id, f"{platform.node()}:{data.root}", TopUpLimits(step_nano=minor_nano))
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate)
-    credit = CreditControl(plant.accounts, plant.credit)
+    credit = CreditControl(
+        plant.accounts, plant.points, plant.breakers, plant.credit, plant.site.timezone, load_kw_of(plant)
+    )
+    account_of = {breaker: account.id for account in plant.accounts for breaker in account.breakers}
 
     async def drain() -> None:
         await journal.drain(history, {"alarm": alarms.store.sink, "command": control_store.sink})
@@ -386,11 +396,27 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
             alarm_engine.restore(await alarms.store.load(cursor))
             known = await control_store.load(cursor)
         desk.restore(known.open, known.commanded, known.settled)
+        # The journal knew of a trip before the frame was sent; the books learn of it a checkpoint later.
+        stops = {breaker: (account, breaker, since) for account, breaker, since in await books.open_stops()}
+        for breaker, origin in known.origins.items():
+            if origin == "credit" and known.commanded[breaker] == OPEN and breaker in account_of:
+                stops.setdefault(breaker, (account_of[breaker], breaker, 0))
+        credit.restore(stops.values())
+
+    async def keep_stops() -> None:
+        for record in credit.records():
+            if record.stopped:
+                await books.record_stop(record.account, record.breaker, record.at_s, record.balance_nano, record.reason)
+            else:
+                await books.record_reconnection(record.breaker, record.at_s)
+            credit.recorded(1)
 
     ports = Ports(
         field, billing, books, alarm_engine, credit,
-        Historian(plant.tags, plant.layout, data.spool / "history", plant.history.heartbeat_s),
-        desk, history, open_books, drain,
+        Historian(
+            plant.tags, plant.layout, data.spool / "history", plant.history.heartbeat_s, plant.history.retention_days
+        ),
+        desk, history, open_books, keep_stops, drain,
     )  # fmt: skip
     rows = derived_rows(plant)
     derived = DerivedTags(
@@ -407,6 +433,24 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     )
     accounts = [account.id for account in plant.accounts]
     return Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
+
+
+def load_kw_of(plant: "Plant") -> "Callable[[str, Columns], float]":
+    """Return the function that tells credit control what load a breaker carries, kW; 0 for one that does not say."""
+    units = {"W": 1e-3, "kW": 1.0}
+    rows = {}
+    for breaker in plant.breakers:
+        row = plant.tags.index.get(f"{plant.site.id}/M/{breaker.id}/ActivePowerTotal")
+        if row is not None:
+            rows[breaker.id] = (row, units[plant.tags.tags[row].unit])
+
+    def load_kw(breaker: str, work: "Columns") -> float:
+        if breaker not in rows:
+            return 0.0
+        row, factor = rows[breaker]
+        return float(work.tags.value[row]) * factor
+
+    return load_kw
 
 
 def derived_rows(plant: "Plant") -> "DerivedRows":

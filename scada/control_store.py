@@ -46,7 +46,7 @@ _OPEN: Final = """
 """
 
 _LAST: Final = """
-    SELECT DISTINCT ON (breaker) breaker, target FROM command_journal WHERE state = %(state)s
+    SELECT DISTINCT ON (breaker) breaker, target, origin FROM command_journal WHERE state = %(state)s
     ORDER BY breaker, sequence DESC
 """
 
@@ -90,6 +90,7 @@ class KnownCommands:
     open: list[Command]
     commanded: dict[str, int]  # breaker -> target of the last command that was sent
     settled: dict[str, int]  # breaker -> target of the last command that was verified
+    origins: dict[str, str]  # breaker -> origin of the last command that was sent
 
 
 async def sink(cursor: Cursor, records: Sequence[Mapping[str, Any]]) -> None:
@@ -101,7 +102,13 @@ async def load(cursor: Cursor) -> KnownCommands:
     """Return what the journal knows, for ControlDesk.restore; drain the journal first."""
     await cursor.execute(_OPEN)
     commands = [_command(row) for row in await cursor.fetchall()]
-    return KnownCommands(commands, await _last(cursor, "sent"), await _last(cursor, "verified"))
+    sent, verified = await _last(cursor, "sent"), await _last(cursor, "verified")
+    return KnownCommands(
+        commands,
+        {breaker: target for breaker, (target, _) in sent.items()},
+        {breaker: target for breaker, (target, _) in verified.items()},
+        {breaker: origin for breaker, (_, origin) in sent.items()},
+    )
 
 
 async def recent(
@@ -129,9 +136,10 @@ async def recent(
     return [CommandLine(*row) for row in await cursor.fetchall()]
 
 
-async def _last(cursor: Cursor, state: State) -> dict[str, int]:
+async def _last(cursor: Cursor, state: State) -> dict[str, tuple[int, str]]:
+    """Return breaker -> (target, origin) of the last record in a state."""
     await cursor.execute(_LAST, {"state": state})
-    return {breaker: POSITIONS.index(target) for breaker, target in await cursor.fetchall()}
+    return {breaker: (POSITIONS.index(target), origin) for breaker, target, origin in await cursor.fetchall()}
 
 
 def _command(row: tuple[Any, ...]) -> Command:

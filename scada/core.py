@@ -42,6 +42,7 @@ class Ports:
     desk: ControlDesk
     history: Any  # scada.database.Database of the historian
     open_books: Callable[[], Awaitable[None]]  # read balances, alarms and commands back; DatabaseAway when not yet
+    keep_stops: Callable[[], Awaitable[None]]  # write credit's stops and reconnections into the books
     drain: Callable[[], Awaitable[None]]  # move the journal on disk into the data base
 
 
@@ -144,6 +145,7 @@ class Core:
                 return
 
     async def _commit_once(self) -> None:
+        await self.ports.keep_stops()
         checkpoint = self.ports.billing.cut()
         if checkpoint is None:
             await self.ports.books.renew()

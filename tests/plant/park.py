@@ -1,6 +1,5 @@
 """A whole park for a test: the demonstration configuration on free ports, started as a user starts it, and killable."""
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from config.plant import Plant, load
+from drivers.field.call import call as order
 from scada import embedded_postgres
 from scada.image import ImageGone, ImageReader, Snapshot
 from scada.paths import DataDirectory
@@ -98,6 +98,11 @@ class Park:
         self.process = None
         return code
 
+    def refused(self) -> tuple[int, str]:
+        """Start in vain; return exit code and what was said."""
+        done = subprocess.run(self.command(), capture_output=True, text=True, check=False, cwd=ROOT, timeout=30)
+        return done.returncode, done.stderr
+
     def destroy(self) -> None:
         """Kill what a failed test left behind."""
         for pid in self.pids().values():
@@ -163,13 +168,11 @@ class Park:
     def top_up(self, account: str, amount_minor: int, key: str) -> dict[str, str]:
         return self.ask("TopUp", account=account, amount_minor=str(amount_minor), channel="cash", key=key, **WHO)
 
-    def inject(self, *words: str) -> str:
-        """Give the simulated field a fault through the command line."""
-        control = str(self.plant.field.control_port)
-        command = [sys.executable, str(ROOT / "run.py"), "inject", *words, "--control-port", control]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=30)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    def inject(self, name: str, target: str = "", value: str = "") -> dict[str, Any]:
+        """Give the simulated field a fault over its control port."""
+        answer = order(self.plant.field.control_port, name, target, value)
+        assert answer.get("ok"), answer
+        return answer
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement on the park's data base and return its rows."""
@@ -181,11 +184,6 @@ class Park:
         done = subprocess.run(self.command("audit"), capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
         lines = done.stdout.strip().splitlines()
         return done.returncode, lines[-1] if lines else done.stderr
-
-    def field_registers(self) -> dict[str, int]:
-        """Return device -> billing register counts of the simulated meters, from what the field keeps on disk."""
-        kept = json.loads((self.data.run / "field.json").read_text(encoding="utf-8"))
-        return {device: int(state["counts"]) for device, state in kept["meters"].items() if "counts" in state}
 
 
 def _processes() -> Iterator[tuple[str, int, list[str]]]:

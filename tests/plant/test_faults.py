@@ -1,0 +1,192 @@
+"""Faults of a running park: what dies comes back, what is not known is not shown as good, and the books stay right."""
+
+import os
+import random
+import signal
+import time
+
+import psycopg
+import pytest
+from pymodbus.client import ModbusTcpClient
+
+from alarms.lifecycle import STATES as ALARM_STATES
+from drivers.device import Device
+from scada import quality
+from tests.plant.park import Park, wait_for
+
+BACK_S = 5.0  # a killed room is back within five seconds
+KILLS = 20
+SPEED = 600  # ten minutes in a second: rate periods change while rooms die
+KILL_SEED = int(os.environ.get("WATTKEEPER_SEED", "20261123"))
+
+pytestmark = [pytest.mark.plant]
+
+
+def is_good(park: Park, letter: str, owner: str, measure: str) -> bool:
+    found = park.tag(letter, owner, measure)
+    return found is not None and quality.is_good(found[1])
+
+
+def register_on_the_wire(park: Park, device: Device) -> int:
+    """Read a meter's billing register with a foreign client."""
+    billing = device.profile.billing
+    assert billing is not None
+    register = next(each for each in device.profile.registers if each.measure == billing.measure)
+    gateway = next(each for each in park.plant.gateways if each.id == device.gateway)
+    with ModbusTcpClient(gateway.host, port=gateway.port) as client:
+        read = client.read_holding_registers if register.function == 3 else client.read_input_registers
+        answer = read(register.address, count=register.words, device_id=device.unit)
+    assert not answer.isError(), answer
+    words = answer.registers if register.order == "ABCD" else answer.registers[::-1]
+    number = 0
+    for word in words:
+        number = number << 16 | word
+    return number
+
+
+def assert_books_are_right(park: Park) -> None:
+    """Audit, and compare what was charged with what the registers say, to the last unit."""
+    code, last = park.audit()
+    assert code == 0, last
+    assert last.endswith(" 0 differences")
+    rows = park.sql(
+        "SELECT s.point, s.billed_milli, s.last_raw, s.first_raw, t.milli_per_count, t.modulus_counts,"
+        " coalesce((SELECT sum(c.milli) FROM charge c JOIN terms u ON u.id = c.terms WHERE u.point = s.point), 0)"
+        " FROM point_state s JOIN terms t ON t.id = s.terms"
+    )
+    assert len(rows) == len(park.plant.points)
+    for point, billed, last_raw, first_raw, milli_per_count, modulus, charged in rows:
+        assert charged == billed == (last_raw - first_raw) % modulus * milli_per_count, point
+    assert any(row[1] for row in rows)
+
+
+def assert_nothing_is_missing_at_the_meters(park: Park) -> None:
+    """Stop everything that is supplied, wait for the books, and compare the last billed register with the meter."""
+    points = park.plant.points
+    devices = {device.id: device for device in park.plant.devices}
+    for medium in {point.medium for point in points}:
+        park.inject("supply-off", medium)
+
+    def settled() -> bool:
+        kept = dict(park.sql("SELECT point, last_raw FROM point_state"))
+        return all(kept[point.id] == register_on_the_wire(park, devices[point.meter]) for point in points)
+
+    wait_for(settled, 40, "the books to reach every meter's own register")
+
+
+@pytest.mark.timeout(300)
+def test_a_core_killed_twenty_times_charges_every_unit_once(make_park) -> None:
+    park = make_park(**{r"checkpoint_s = [\d.]+": "checkpoint_s = 1.0"}).start(speed=SPEED)
+    dice = random.Random(KILL_SEED)
+    print(f"seed {KILL_SEED}")
+    for _ in range(KILLS):
+        time.sleep(dice.uniform(0.05, 2.5))
+        old = park.kill("core")
+        wait_for(lambda old=old: park.pids().get("core", old) != old, BACK_S, "a new core")
+        wait_for(lambda: park.tag("X", "core", "DatabaseConnected") == (1.0, 0), 20, "its books")
+        code, last = park.audit()
+        assert code == 0, last
+    assert_nothing_is_missing_at_the_meters(park)
+    assert_books_are_right(park)
+
+
+@pytest.mark.timeout(180)
+def test_the_core_goes_on_without_its_data_base_and_catches_up(make_park) -> None:
+    park = make_park(**{r"checkpoint_s = [\d.]+": "checkpoint_s = 1.0"}).start(speed=SPEED)
+    core = park.pids()["core"]
+    server = park.kill("database", signal.SIGSTOP)  # hangs, which is worse than gone
+    before = park.snapshot()
+    wait_for(lambda: park.tag("X", "core", "LedgerBehindS")[0] > 4, 20, "the books to fall behind")
+    during = park.snapshot()
+    assert during.scan > before.scan
+    assert (during.columns.points.charged_nano > before.columns.points.charged_nano).any()
+    assert is_good(park, "M", park.plant.points[0].meter, "Online")
+    os.kill(server, signal.SIGKILL)
+    os.kill(server, signal.SIGCONT)
+    wait_for(lambda: park.pids().get("database", server) != server, BACK_S, "the server to be started again")
+    wait_for(lambda: park.tag("X", "core", "LedgerBehindS")[0] < 3, 30, "the books to catch up")
+    assert park.pids()["core"] == core
+    assert_books_are_right(park)
+    history = park.sql(
+        "SELECT count(DISTINCT date_bin('1 minute', time, 'epoch')) FROM history WHERE time > now() - interval '1 hour'"
+    )
+    assert history[0][0] > 0
+
+
+@pytest.mark.timeout(120)
+def test_every_room_comes_back_and_the_others_never_stop(make_park) -> None:
+    park = make_park().start()
+    for room in ("hmi", "opcua", "field", "core", "database"):
+        others = {name: pid for name, pid in wait_for(lambda: full(park), 20, "all rooms").items() if name != room}
+        old = park.kill(room)
+        wait_for(lambda room=room, old=old: park.pids().get(room, old) != old, BACK_S, f"room {room}")
+        assert {name: pid for name, pid in park.pids().items() if name != room} == others
+        wait_for(lambda: is_good(park, "M", "e-a101", "ActivePowerTotal"), 30, "live values")
+
+
+def full(park: Park) -> dict[str, int]:
+    pids = park.pids()
+    return pids if len(pids) == 6 else {}
+
+
+@pytest.mark.timeout(120)
+def test_a_dead_gateway_turns_its_own_values_bad_and_raises_one_alarm(make_park) -> None:
+    park = make_park().start()
+    gateway = "gw-a1"
+    mine = [device for device in park.plant.devices if device.gateway == gateway]
+    others = [device for device in park.plant.devices if device.gateway != gateway]
+    alarm = next(a.id for a in park.plant.alarms if a.source == gateway)
+    wait_for(lambda: all(is_good(park, "M", d.id, measure(d)) for d in park.plant.devices), 20, "first values")
+    time_before = times(park, mine)
+
+    park.inject("gateway-kill", gateway)
+    wait_for(lambda: not any(is_good(park, "M", d.id, measure(d)) for d in mine), 20, "no good value behind it")
+    assert all(is_good(park, "M", d.id, measure(d)) for d in others)
+    wait_for(lambda: ALARM_STATES[park.alarm_state(alarm)] == "unacknowledged", 60, "the alarm")
+    assert times(park, mine) >= time_before
+
+    park.inject("gateway-restore", gateway)
+    wait_for(lambda: all(is_good(park, "M", d.id, measure(d)) for d in mine), 30, "values to be good again")
+    assert_books_are_right(park)
+
+
+def measure(device: Device) -> str:
+    return device.profile.registers[0].measure
+
+
+def times(park: Park, devices: list[Device]) -> list[int]:
+    snapshot = park.snapshot()
+    assert snapshot is not None
+    return [int(snapshot.columns.tags.source_time[park.plant.row("M", d.id, measure(d))]) for d in devices]
+
+
+@pytest.mark.timeout(120)
+def test_a_register_that_rolls_over_is_billed_and_one_that_jumps_back_is_held(make_park) -> None:
+    park = make_park(**{r"checkpoint_s = [\d.]+": "checkpoint_s = 1.0"}).start(speed=60)
+    rolling, broken = "e-a102", "e-a103"
+    points = {point.meter: at for at, point in enumerate(park.plant.points)}
+    billed_before = park.snapshot().columns.points.billed_milli[points[broken]]
+    park.inject("set-register", broken, "5")
+    wait_for(lambda: park.snapshot().columns.points.held[points[broken]] != 0, 20, "the register to be held")
+    assert park.snapshot().columns.points.billed_milli[points[broken]] - billed_before < 10_000
+    park.inject("rollover", rolling)
+    assert points[rolling] >= 0
+    code, last = park.audit()
+    assert code == 0, last
+
+
+def test_a_second_start_and_a_taken_port_are_told_and_stop(make_park) -> None:
+    first = make_park("first").start()
+    second = make_park("second")
+    second.data, second.config = first.data, first.config
+    code, text = second.refused()
+    assert code == 1
+    assert f"in use by Wattkeeper process {first.pids()['run']}" in text
+    third = make_park("third")
+    third.http_port = first.http_port
+    code, text = third.refused()
+    assert code == 1
+    assert f"port {first.http_port} on 127.0.0.1 for the HMI is not free" in text
+    assert first.stop(timeout_s=5.0) == 0
+    with pytest.raises(psycopg.OperationalError):
+        first.sql("SELECT 1")
