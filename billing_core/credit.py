@@ -184,8 +184,8 @@ class CreditControl:
         self._tried(wish, instant)
         if wish.target == OPEN:
             balance_nano = self._balances.get(wish.account, 0)
-            self._memory.sent.append((now_s, self._loads.get(wish.breaker, 0.0)))
-            if wish.breaker not in self._memory.stops:
+            if wish.breaker not in self._memory.stops:  # a repetition drops no further load
+                self._memory.sent.append((now_s, self._loads.get(wish.breaker, 0.0)))
                 self._memory.stops[wish.breaker] = wish.account
                 self._memory.records.append(
                     StopRecord(wish.account, wish.breaker, True, now_s, balance_nano, wish.reason)

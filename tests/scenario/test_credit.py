@@ -1,0 +1,264 @@
+"""Credit control, one row per scan: time, balances, data, positions; then the states and wishes that must come."""
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from billing_core.credit import STATES, CreditControl, Wish
+from billing_core.points import AccountSpec, PointSpec
+from scada.control import Breaker
+from scada.image import Columns, Layout
+from scada.position import CLOSED, OPEN
+from scada.quality import BAD_NO_COMMUNICATION, GOOD
+from scada.scan import Instant
+
+NOON_S = 1_792_987_200  # Monday 2026-10-26 12:00 in Shanghai
+YUAN = 1_000_000_000
+MINUTE = 60
+TENANTS = 60
+
+
+def account(row: int, **changes: Any) -> AccountSpec:
+    spec = AccountSpec(
+        f"t{row}", "租户", "Tenant", "CNY", 0, 50 * YUAN, 20 * YUAN, 10 * YUAN, 5 * YUAN, False, (f"b{row}",)
+    )
+    return replace(spec, **changes)
+
+
+def breaker(row: int, **changes: Any) -> Breaker:
+    spec = Breaker(f"b{row}", "断路器", "Breaker", "breaker", "electricity", row, -1, -1, -1, -1, 1.0, False, True)
+    return replace(spec, **changes)
+
+
+SETTINGS = SimpleNamespace(
+    automatic=True, reconnect=True, grace_s=60.0, stops_max=2, stops_interval_s=600.0, load_max_kw=100.0,
+    hold_percent=5.0, reconnect_spacing_s=2.0, friendly=(),
+)  # fmt: skip
+
+
+@dataclass
+class Bench:
+    """A park of TENANTS tenants, each with a point and a breaker, all rich and supplied at the start."""
+
+    settings: Any = field(default_factory=lambda: SETTINGS)
+    accounts: list[AccountSpec] = field(default_factory=lambda: [account(row) for row in range(TENANTS)])
+    breakers: list[Breaker] = field(default_factory=lambda: [breaker(row) for row in range(TENANTS)])
+    load: float = 0.0
+
+    def __post_init__(self) -> None:
+        points = [PointSpec(f"p{r}", f"b{r}", r, 0, "electricity", "kWh", 1, 1000, 1) for r in range(TENANTS)]
+        layout = Layout({"tags": TENANTS, "points": TENANTS, "accounts": TENANTS, "alarms": 0}, b"\0" * 32)
+        self.work = Columns.private(layout)
+        self.work.points.quality[:] = self.work.tags.quality[:] = GOOD
+        self.work.tags.value[:] = CLOSED
+        self.work.accounts.committed_nano[:] = 1000 * YUAN
+        self.control = CreditControl(
+            self.accounts, points, self.breakers, self.settings, "Asia/Shanghai", lambda breaker, work: self.load
+        )
+        self.at_s = NOON_S
+        self.scans = 0
+
+    def pay(self, row: int, yuan: int) -> None:
+        self.work.accounts.committed_nano[row] = yuan * YUAN
+
+    def scan(self, after_s: int = 1, follow: bool = True) -> list[Wish]:
+        """Let time pass and decide; the desk sends every wish, and the breakers follow."""
+        self.at_s += after_s
+        self.scans += 1
+        instant = Instant(self.scans, self.at_s * 10**9, self.at_s * 10**9)
+        wishes = list(self.control.decide(instant, self.work))
+        for wish in wishes:
+            self.control.sent(wish, f"c{self.scans}", instant)
+            if follow:
+                self.work.tags.value[int(wish.breaker[1:])] = wish.target
+        return wishes
+
+    def state(self, row: int = 0) -> str:
+        return STATES[self.work.accounts.credit_state[row]]
+
+
+def test_the_life_of_a_purse() -> None:
+    rows: list[tuple[int, int, str, list[tuple[str, int]]]] = [
+        # seconds later, balance in yuan, state, wishes
+        (1, 100, "normal", []),
+        (1, 49, "remind1", []),
+        (1, 52, "remind1", []),  # hysteresis: armed again above 55
+        (1, 56, "normal", []),
+        (1, 19, "remind2", []),
+        (1, 21, "remind2", []),
+        (1, 23, "remind1", []),
+        (1, 0, "overdrawn", []),
+        (1, -4, "overdrawn", []),
+        (1, -10, "pending_stop", []),
+        (59, -11, "pending_stop", []),  # grace
+        (1, -11, "pending_stop", [("b0", OPEN)]),
+        (1, -11, "stopped", []),
+        (1, -2, "stopped", []),  # too little to reconnect
+        (1, 4, "stopped", []),
+        (1, 5, "stopped", [("b0", CLOSED)]),
+        (1, 5, "remind2", []),
+        (1, 5, "remind2", []),
+    ]
+    bench = Bench()
+    for number, (after_s, yuan, state, wishes) in enumerate(rows):
+        bench.pay(0, yuan)
+        found = bench.scan(after_s)
+        assert (number, bench.state(), [(wish.breaker, wish.target) for wish in found]) == (number, state, wishes)
+    kept = [(record.breaker, record.stopped, record.reason) for record in bench.control.records()]
+    assert kept == [("b0", True, "credit.exhausted"), ("b0", False, "credit.topped-up")]
+    bench.control.recorded(2)
+    assert bench.control.records() == ()
+
+
+def test_a_top_up_that_races_the_trip_keeps_the_supply() -> None:
+    bench = Bench()
+    bench.pay(0, -20)
+    bench.scan()
+    bench.pay(0, 30)
+    assert bench.scan(5 * MINUTE) == []
+    assert bench.state() == "remind1"
+
+
+def test_a_trip_under_way_when_money_comes_is_undone() -> None:
+    bench = Bench()
+    bench.pay(0, -20)
+    bench.scan()
+    assert len(bench.scan(MINUTE, follow=False)) == 1
+    bench.pay(0, 30)
+    assert bench.scan() == []  # still closed: the trip may be on its way
+    bench.work.tags.value[0] = OPEN
+    assert [wish.target for wish in bench.scan(3)] == [CLOSED]
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "reason"),
+    [
+        ({"quality": BAD_NO_COMMUNICATION}, "frozen", "credit.data-bad"),
+        ({"held": 2}, "frozen", "credit.data-bad"),
+        ({"position": 0}, "pending_stop", "credit.position"),
+        ({"load": 101.0}, "pending_stop", "credit.load"),
+        ({"settings": {"automatic": False}}, "pending_stop", "credit.manual"),
+        ({"friendly": (690, 780)}, "pending_stop", "credit.friendly-hours"),
+        ({"friendly": (1320, 1080)}, "pending_stop", "credit.friendly-hours"),  # crosses midnight
+        ({"account": {"protected": True}}, "protected", "credit.protected"),
+        ({"breaker": {"protected": True}}, "protected", "credit.protected"),
+        ({}, "pending_stop", "credit.grace"),
+    ],
+)
+def test_every_guard_refuses_with_its_reason(change: dict[str, Any], state: str, reason: str) -> None:
+    settings = SimpleNamespace(**{**vars(SETTINGS), **change.get("settings", {})})
+    if "friendly" in change:
+        start, end = change["friendly"]
+        settings.friendly = (SimpleNamespace(days=frozenset(range(7)), start_minute=start, end_minute=end),)
+    bench = Bench(settings, load=change.get("load", 0.0))
+    bench = Bench(
+        settings,
+        [account(0, **change.get("account", {})), *bench.accounts[1:]],
+        [breaker(0, **change.get("breaker", {})), *bench.breakers[1:]],
+        change.get("load", 0.0),
+    )
+    bench.work.points.quality[0] = change.get("quality", GOOD)
+    bench.work.points.held[0] = change.get("held", 0)
+    bench.work.tags.value[0] = change.get("position", CLOSED)
+    bench.pay(0, -20)
+    bench.scan()
+    assert bench.scan(10 if reason == "credit.grace" else 2 * MINUTE) == []
+    assert (bench.state(), bench.control.refusal("t0")) == (state, reason)
+
+
+def test_the_live_balance_alone_stops_nobody() -> None:
+    bench = Bench()
+    bench.work.accounts.balance_nano[0] = -100 * YUAN
+    bench.scan()
+    assert bench.scan(10 * MINUTE) == []
+    assert bench.state() == "normal"
+
+
+def test_friendly_hours_end_and_the_stop_comes() -> None:
+    settings = SimpleNamespace(**vars(SETTINGS))
+    settings.friendly = (SimpleNamespace(days=frozenset({0}), start_minute=0, end_minute=780),)  # Monday until 13:00
+    bench = Bench(settings)
+    bench.pay(0, -20)
+    bench.scan()
+    assert bench.scan(59 * MINUTE) == []
+    assert len(bench.scan(MINUTE)) == 1
+
+
+def test_a_fault_that_empties_many_purses_at_once_switches_nobody() -> None:
+    bench = Bench()
+    for row in range(4):  # more than 5 % of 60
+        bench.pay(row, -20)
+    bench.scan()
+    assert bench.scan(2 * MINUTE) == []
+    assert (bench.control.held, bench.control.held_count) == (True, 4)
+    assert bench.control.refusal("t3") == "credit.mass-guard"
+    assert bench.scan(60 * MINUTE) == []  # time alone releases nothing
+    bench.control.release("ann")
+    assert len(bench.scan()) == 2  # at the allowed rate
+    assert bench.scan() == []
+    assert bench.control.refusal("t3") == "credit.rate"
+    assert len(bench.scan(10 * MINUTE)) == 2
+
+
+def test_the_hold_ends_when_the_fault_was_put_right() -> None:
+    bench = Bench()
+    bench.work.accounts.committed_nano[:5] = -20 * YUAN
+    bench.scan()
+    assert bench.control.held
+    bench.work.accounts.committed_nano[:5] = 100 * YUAN
+    bench.scan()
+    assert not bench.control.held
+
+
+def test_a_breaker_that_does_not_follow_is_asked_again_after_1_5_and_15_minutes() -> None:
+    bench = Bench()
+    bench.pay(0, -20)
+    bench.scan()
+    asked = [second for second in range(1, 60 * MINUTE) if bench.scan(follow=False)]
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert gaps == [60, 300, 900, 900, 900]
+
+
+def test_a_refused_wish_waits_and_its_reason_is_kept() -> None:
+    bench = Bench()
+    bench.pay(0, -20)
+    bench.scan()
+    instant = Instant(99, (bench.at_s + 100) * 10**9, (bench.at_s + 100) * 10**9)
+    (wish,) = bench.control.decide(instant, bench.work)
+    bench.control.refused(wish, "interlock.tagged", instant)
+    assert bench.control.refusal("t0") == "interlock.tagged"
+    bench.at_s += 100
+    assert bench.scan(59) == []
+    assert bench.scan(1) == [wish]
+    assert len(bench.control.records()) == 1
+
+
+def test_only_what_credit_switched_off_is_switched_on_and_one_after_the_other() -> None:
+    bench = Bench()
+    bench.work.tags.value[:3] = OPEN
+    bench.control.restore([("t0", "b0", NOON_S), ("t1", "b1", NOON_S)])
+    found = [wish.breaker for _ in range(6) for wish in bench.scan()]
+    assert found == ["b0", "b1"]
+    assert bench.work.tags.value[2] == OPEN
+
+
+def test_gas_is_never_opened_remotely() -> None:
+    bench = Bench()
+    bench = Bench(breakers=[breaker(0, remote_close=False), *bench.breakers[1:]])
+    bench.work.tags.value[0] = OPEN
+    bench.control.restore([("t0", "b0", NOON_S)])
+    assert bench.scan() == []
+    assert (bench.state(), bench.control.refusal("t0")) == ("stopped", "credit.by-hand")
+
+
+def test_stopped_tenants_after_a_restart_are_no_mass_trip() -> None:
+    bench = Bench()
+    bench.work.tags.value[:10] = OPEN
+    bench.work.accounts.committed_nano[:10] = -20 * YUAN
+    bench.control.restore([(f"t{row}", f"b{row}", NOON_S) for row in range(10)])
+    bench.scan()
+    assert not bench.control.held
+    assert bench.state() == "stopped"
