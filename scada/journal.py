@@ -241,6 +241,7 @@ async def _insert(database: Database, batch: list[tuple[str, Record]], sinks: Ma
     for stream, record in batch:
         streams.setdefault(stream, []).append(record)
     async with database.transaction() as cursor:
+        await cursor.execute("SET LOCAL synchronous_commit = on")  # the segment may be removed as soon as this returns
         for stream, records in streams.items():
             await sinks[stream](cursor, records)
 

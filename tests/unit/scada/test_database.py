@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -249,17 +251,7 @@ def test_schema_from_nothing(empty_postgres_dsn: str) -> None:
 
 
 def test_two_processes_may_migrate_at_a_time(empty_postgres_dsn: str) -> None:
-    async def run() -> None:
-        await asyncio.gather(*(asyncio.create_subprocess_exec(*command(empty_postgres_dsn)) for _ in range(1)))
-        first = await asyncio.create_subprocess_exec(*command(empty_postgres_dsn))
-        second = await asyncio.create_subprocess_exec(*command(empty_postgres_dsn))
-        assert [await first.wait(), await second.wait()] == [0, 0]
-
-    uvloop.run(run())
+    code = "import sys; from scada.database import migrate; migrate(sys.argv[1])"
+    both = [subprocess.Popen([sys.executable, "-c", code, empty_postgres_dsn]) for _ in range(2)]
+    assert [process.wait(30) for process in both] == [0, 0]
     database.require_current_schema(empty_postgres_dsn)
-
-
-def command(dsn: str) -> list[str]:
-    import sys
-
-    return [sys.executable, "-c", "import sys; from scada.database import migrate; migrate(sys.argv[1])", dsn]

@@ -254,3 +254,22 @@ def test_lines_are_readable_by_a_person(tmp_path: Path) -> None:
     book.close()
     line = (tmp_path / "000000000001.jsonl").read_text(encoding="utf-8")
     assert json.loads(line[9:]) == {"stream": "note", "record": {"n": 1, "id": name}}
+
+
+def test_a_drained_record_is_on_the_servers_disk_whatever_the_role(tmp_path: Path, postgres_dsn: str) -> None:
+    found: list[Any] = []
+
+    async def look(cursor: Cursor, records: list[dict[str, Any]]) -> None:
+        await cursor.execute("SHOW synchronous_commit")
+        found.append(await cursor.fetchone())
+
+    async def run(book: Journal) -> None:
+        database = Database(postgres_dsn, "history")
+        await book.drain(database, {"note": look})
+        await database.close()
+
+    book = Journal(tmp_path)
+    book.write("note", {"n": 1})
+    uvloop.run(run(book))
+    book.close()
+    assert found == [("on",)]
