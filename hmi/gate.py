@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hmi.sessions import COOKIE, Session, Sessions
 
-OPEN_PATHS: Final = frozenset({"/login", "/language", "/health", "/static/style.css", "/static/login.css"})
+OPEN_PATHS: Final = frozenset({"/login", "/language", "/health", "/static/style.css", "/favicon.ico"})
 PASSWORD_PATHS: Final = frozenset({"/password", "/logout"})  # all that a one-time password opens
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST"})

@@ -62,6 +62,7 @@ class Sessions:
         self._idle = timedelta(seconds=idle_s)
         self._absolute = timedelta(seconds=absolute_s)
         self._open: dict[bytes, Session] = {}
+        self._young: set[bytes] = set()  # opened since the last renewal began
         self._ended: set[bytes] = set()  # ended here, perhaps not yet in SQL
 
     def now(self) -> datetime:
@@ -80,6 +81,7 @@ class Sessions:
             await cursor.execute(f"{_SELECT} AND token_hash = %s", (hashed(token),))
             session = Session(*await cursor.fetchone())
         self._open[session.token_hash] = session
+        self._young.add(session.token_hash)
         return token, session
 
     def by_token(self, token: str | None) -> Session | None:
@@ -115,6 +117,7 @@ class Sessions:
         now = self.now()
         seen = [(s.last_seen, s.token_hash) for s in self._open.values()]
         ended = list(self._ended)
+        self._young.clear()
         async with self._database.transaction() as cursor:
             if seen:
                 await cursor.executemany(
@@ -132,9 +135,8 @@ class Sessions:
             known = self._open.get(token_hash)
             if known is not None and known.last_seen > session.last_seen:
                 fresh[token_hash] = replace(session, last_seen=known.last_seen)
-        for token_hash, session in self._open.items():
-            if session.created >= now:  # opened while this was waiting for the data base
-                fresh.setdefault(token_hash, session)
+        for token_hash in self._young & self._open.keys():  # opened while this was waiting for the data base
+            fresh.setdefault(token_hash, self._open[token_hash])
         self._open = {token_hash: session for token_hash, session in fresh.items() if token_hash not in self._ended}
 
 
