@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from drivers.modbus import ExceptionReply, Reply, Request, Violation, read_request, write_request
+from drivers.modbus import ExceptionReply, Reply, Request, Violation, Wrong, read_request, write_request
 from drivers.modbus_tcp import UNSOLICITED_MAX, Line, Outcome, Silence
 
 UNIT, FUNCTION, ADDRESS, COUNT = 5, 3, 0x10, 4
@@ -245,3 +245,47 @@ def test_a_flood_of_replies_nobody_asked_for_is_fenced() -> None:
     assert not bench.transport.aborted
     bench.wire.dataReceived(frame(transaction ^ 1, read_pdu()))
     assert bench.transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("exception of another unit", Wrong.UNIT),
+        ("exception of another function", Wrong.FUNCTION),
+        ("unit of the next meter", Wrong.UNIT),
+        ("protocol id 7", Wrong.PROTOCOL_ID),
+        ("length 65535", Wrong.LENGTH),
+        ("odd byte count, even bytes", Wrong.BYTE_COUNT),
+        ("one register fewer", Wrong.COUNT),
+        ("write: another value echoed", Wrong.ECHO),
+    ],
+)
+def test_a_violation_is_counted_under_its_kind(name: str, wrong: Wrong) -> None:
+    request, hostile = CLASSES[name]
+    bench = Bench()
+    bench.wire.dataReceived(hostile(bench.ask(request)))
+    assert bench.outcomes == [Violation(wrong)]
+    assert bench.line.figures.violations == {wrong: 1}
+
+
+def test_a_write_in_flight_at_a_fence_is_undetermined_and_never_sent_again() -> None:
+    bench = Bench(in_flight=2)
+    bench.ask(WRITE_6)
+    read = bench.ask(READ)
+    bench.wire.dataReceived(frame(read, read_pdu(), unit=UNIT + 1))
+    assert Silence("lost", True) in bench.outcomes
+    bench.reactor.advance(60)
+    transport = bench.connect()
+    assert transport.value() == b""
+
+
+def test_a_read_in_flight_at_a_fence_is_sent_once_more() -> None:
+    bench = Bench(in_flight=2)
+    bench.ask(READ)
+    other = bench.ask(COILS)
+    bench.wire.dataReceived(frame(other, read_pdu()))
+    bench.reactor.advance(60)
+    again = bench.connect().value()
+    assert again[2:] == READ.wire_tail
+    bench.wire.dataReceived(frame(again[0] << 8 | again[1], read_pdu()))
+    assert Reply(VALUES) in bench.outcomes
