@@ -11,7 +11,7 @@ import contextlib
 import uuid
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -78,6 +78,7 @@ class Historian:
         self._spool = Spool(spool_folder)
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history-spool")
         self._store = HistoryStore(retention_days)
+        self._saving: Future[list[Batch]] | None = None
         self._maintained_s = float("-inf")
         self._disk_refuses = False
         self.lost_rows = 0
@@ -129,6 +130,7 @@ class Historian:
 
         Raises DatabaseAway after everything is kept on the disk (or, when that is full, in memory).
         """
+        await self._saved()
         self._take()
         try:
             await self._catch_up(database)
@@ -147,8 +149,9 @@ class Historian:
             await self._spool_pending()
             raise
         except asyncio.CancelledError:
-            self._disk.submit(self._put, list(self._pending))
-            self._pending.clear()
+            if self._pending:
+                self._saving = self._disk.submit(self._put, list(self._pending))
+                self._pending.clear()
             raise
 
     def close(self) -> None:
@@ -217,8 +220,15 @@ class Historian:
     async def _spool_pending(self) -> None:
         batches = list(self._pending)
         self._pending.clear()
-        left = await asyncio.shield(self._on_disk(self._put, batches))
-        self._pending.extendleft(reversed(left))
+        self._saving = self._disk.submit(self._put, batches)
+        await self._saved()
+
+    async def _saved(self) -> None:
+        """Wait for batches on their way to the disk, of a cancelled flush too, and take back what it refused."""
+        if self._saving is not None:
+            left = await asyncio.shield(asyncio.wrap_future(self._saving))
+            self._saving = None
+            self._pending.extendleft(reversed(left))
 
     def _put(self, batches: list[Batch]) -> list[Batch]:
         """Put batches into the spool; return those the disk did not take."""
