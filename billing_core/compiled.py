@@ -9,8 +9,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(signature: Any, returns: Any = numba.int64) -> Callable[[F], F]:
-    """Compile a kernel function at import, for exactly one signature (a tuple of types), and cache it on disk."""
-    return cast("Callable[[F], F]", numba.njit(returns(*signature), cache=True))
+    """Compile a kernel function at import, for exactly one signature (a tuple of types), and cache it on disk.
+
+    Divisors are never zero here (periods and ratios above zero are checked), so divisions carry no test for it.
+    """
+    return cast("Callable[[F], F]", numba.njit(returns(*signature), cache=True, error_model="numpy"))
 
 
 def inlined(function: F) -> F:

@@ -324,6 +324,41 @@ def charge(
     return HELD_NONE, used
 
 
+@compiled((_TABLE, _TABLE, _COLUMN, _COLUMN, _TABLE, _COLUMN, _TABLE, _INT, _INT, _INT, _INT, _INT, _INT), _PAIR)
+def bill_point(
+    state: Table,
+    terms: Table,
+    balance_nano: npt.NDArray[Any],
+    account_scan: npt.NDArray[Any],
+    entries: Table,
+    first: npt.NDArray[Any],
+    rows: Table,
+    used: int,
+    room: int,
+    scan: int,
+    i: int,
+    raw: int,
+    now_s: int,
+) -> tuple[int, int]:
+    """Bill one reading of point i by all the rules. Return (rows used, 1 when the point waits for room, else 0)."""
+    if state[i, S_LAST_S] < 0:
+        reason = begin(state, terms, entries, first, scan, i, raw, now_s)
+    else:
+        reason, counts = judge(state, terms, i, raw, now_s)
+        if reason == HELD_NONE:
+            reason, used = charge(
+                state, terms, balance_nano, account_scan, entries, first, rows, used, room, scan, i, raw, now_s, counts
+            )
+    if reason > HELD_NONE:
+        hold(state, terms, scan, i, reason, raw, now_s)
+    elif reason == WAITING:
+        return used, 1
+    elif state[i, S_HELD] != HELD_NONE:
+        state[i, S_HELD] = HELD_NONE
+        state[i, S_CHANGED_SCAN] = scan
+    return used, 0
+
+
 @compiled(
     (_INT, _INT, _COLUMN, numba.uint32[::1], _COLUMN, _TABLE, _TABLE, _COLUMN, _COLUMN, _TABLE, _COLUMN, _TABLE, _INT,
      _INT),
@@ -359,20 +394,38 @@ def bill_scan(
         last_s = state[i, S_LAST_S]
         if quality[i] >= UNCERTAIN_FROM or now_s <= last_s or now_s > instant_s:
             continue
-        if last_s < 0:
-            reason = begin(state, terms, entries, first, scan, i, raw[i], now_s)
-        else:
-            reason, counts = judge(state, terms, i, raw[i], now_s)
-            if reason == HELD_NONE:
-                reason, used = charge(
-                    state, terms, balance_nano, account_scan, entries, first, rows, used, room, scan, i, raw[i], now_s,
-                    counts,
-                )  # fmt: skip
-        if reason > HELD_NONE:
-            hold(state, terms, scan, i, reason, raw[i], now_s)
-        elif reason == WAITING:
-            waiting += 1
-        elif state[i, S_HELD] != HELD_NONE:
-            state[i, S_HELD] = HELD_NONE
-            state[i, S_CHANGED_SCAN] = scan
+        last_raw, price = state[i, S_LAST_RAW], state[i, S_OPEN_PRICE]
+        if (
+            last_s >= 0
+            and raw[i] >= last_raw
+            and raw[i] < terms[i, T_MODULUS]
+            and now_s <= state[i, S_OPEN_END_S]
+            and price >= 0
+            and state[i, S_HELD] == HELD_NONE
+        ):  # the common case of bill_point, on scalars: a call that carries arrays costs more than the billing
+            per_count = terms[i, T_MILLI_PER_COUNT]
+            reason, counts = follow(
+                last_raw, last_s, state[i, S_MOVED_S], raw[i], now_s, per_count, terms[i, T_MODULUS],
+                terms[i, T_MAX_MILLI_PER_S], terms[i, T_READING_MAX_MILLI],
+            )  # fmt: skip
+            milli = counts * per_count
+            nano = milli * price
+            account = terms[i, T_ACCOUNT]
+            billed, charged = state[i, S_BILLED_MILLI] + milli, state[i, S_CHARGED_NANO] + nano
+            left_nano = balance_nano[account] - nano
+            if reason == HELD_NONE and billed <= TOTAL_MAX and charged <= TOTAL_MAX and left_nano >= -TOTAL_MAX:
+                state[i, S_LAST_RAW] = raw[i]
+                state[i, S_LAST_S] = now_s
+                if counts > 0:
+                    state[i, S_MOVED_S] = now_s
+                    state[i, S_BILLED_MILLI] = billed
+                    state[i, S_CHARGED_NANO] = charged
+                    state[i, S_CHANGED_SCAN] = scan
+                    balance_nano[account] = left_nano
+                    account_scan[account] = scan
+                continue
+        used, waits = bill_point(
+            state, terms, balance_nano, account_scan, entries, first, rows, used, room, scan, i, raw[i], now_s
+        )
+        waiting += waits
     return used, waiting

@@ -1,4 +1,4 @@
-"""The ends of the int64 scale: terms beyond are refused, and at the limits the kernel still agrees with plain integers."""
+"""The ends of the int64 scale: terms beyond are refused; at the limits the kernel agrees with plain integers."""
 
 from dataclasses import replace
 
