@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from billing_core import kernel
+from billing_core import charging, kernel
 from billing_core.bounds import TOTAL_MAX, terms_table
 from billing_core.calendar import DAY_S, Calendar, unroll_all
 from billing_core.columns import (
@@ -141,7 +141,7 @@ class BillingEngine:
         self._account_scan[account_row] = self._scan + 1
 
     def _new_checkpoint(self) -> Checkpoint | None:
-        used = kernel.close_all(self._state, self._terms, self._rows, self._used)
+        used = charging.close_all(self._state, self._terms, self._rows, self._used)
         dirty = self._unsaved()
         if used == 0 and len(dirty) == 0:
             return None
@@ -175,7 +175,7 @@ class BillingEngine:
         from_s = max(oldest_s, self._now_s - CALENDAR_PAST_S_MAX) - DAY_S
         renewed = unroll_all(self._tariffs, from_s, self._now_s + CALENDAR_AHEAD_S)
         old_to_s = calendar.to_s if calendar is not None else NEVER
-        kernel.renew_all(self._state, self._terms, renewed.entries, renewed.first, old_to_s)
+        charging.renew_all(self._state, self._terms, renewed.entries, renewed.first, old_to_s)
         self._calendar = renewed
         self._border_s = 0
         return renewed

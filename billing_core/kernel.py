@@ -15,10 +15,8 @@ import numba
 import numpy.typing as npt
 
 from billing_core.bounds import TOTAL_MAX
+from billing_core.charging import COLUMN, INT, TABLE, close, place, weigh, write_split
 from billing_core.columns import (
-    C_PRICE,
-    C_RATE,
-    C_START_S,
     HELD_JUMP,
     HELD_LIMIT,
     HELD_METER,
@@ -26,18 +24,6 @@ from billing_core.columns import (
     HELD_NONE,
     HELD_RANGE,
     HELD_REVERSE,
-    NO_PRICE,
-    R_FROM_S,
-    R_MILLI,
-    R_NANO,
-    R_POINT,
-    R_PRICE_MICRO,
-    R_RATE,
-    R_RAW_FROM,
-    R_RAW_TO,
-    R_SEGMENT_FROM_S,
-    R_SEGMENT_TO_S,
-    R_TO_S,
     S_BILLED_MILLI,
     S_CHANGED_SCAN,
     S_CHARGED_NANO,
@@ -51,9 +37,6 @@ from billing_core.columns import (
     S_MOVED_S,
     S_OPEN_END_S,
     S_OPEN_PRICE,
-    S_OPEN_RATE,
-    S_OPEN_RAW,
-    S_OPEN_S,
     T_ACCOUNT,
     T_MAX_MILLI_PER_S,
     T_MILLI_PER_COUNT,
@@ -62,163 +45,18 @@ from billing_core.columns import (
     T_TARIFF,
     Table,
 )
-from billing_core.compiled import compiled, inlined
+from billing_core.compiled import compiled
 from billing_core.registers import REFRESH_S_MAX, follow
 
 NS_PER_S: Final = 1_000_000_000
 UNCERTAIN_FROM: Final = 0x4000_0000  # OPC 10000-4: the two top bits are 00 for Good; only Good is billed
 
-_TABLE: Final = numba.int64[:, ::1]
-_COLUMN: Final = numba.int64[::1]
-_INT: Final = numba.int64
-_PAIR: Final = numba.types.UniTuple(numba.int64, 2)
-_TRIPLE: Final = numba.types.UniTuple(numba.int64, 3)
+PAIR: Final = numba.types.UniTuple(numba.int64, 2)
 
 WAITING: Final = -1  # no room for the rows of this point now; its register stands and is billed later
 
 
-@inlined
-def split(quantity: int, elapsed_s: int, total_s: int) -> int:
-    """Return floor(quantity * elapsed_s / total_s) without a product above the int64 scale; 0 <= elapsed <= total."""
-    whole = quantity // total_s
-    rest = quantity - whole * total_s
-    return whole * elapsed_s + rest * elapsed_s // total_s
-
-
-@inlined
-def _find(entries: Table, low: int, high: int, at_s: int) -> int:
-    """Return the entry in [low, high) in force at at_s; low - 1 when at_s lies before the window."""
-    first = low
-    while low < high:
-        middle = (low + high) // 2
-        if entries[middle, C_START_S] <= at_s:
-            low = middle + 1
-        else:
-            high = middle
-    return low - 1 if low > first else -1
-
-
-@compiled((_TABLE, _TABLE, _TABLE, _COLUMN, _INT), numba.void)
-def place(state: Table, terms: Table, entries: Table, first: npt.NDArray[Any], i: int) -> None:
-    """Begin a new open charge of point i at its last billed reading, in the calendar entry in force there."""
-    tariff = terms[i, T_TARIFF]
-    k = _find(entries, first[tariff], first[tariff + 1], state[i, S_LAST_S])
-    state[i, S_OPEN_RAW] = state[i, S_LAST_RAW]
-    state[i, S_OPEN_S] = state[i, S_LAST_S]
-    if k < 0 or k + 1 >= first[tariff + 1]:  # outside the window: the next reading takes the long way
-        state[i, S_OPEN_END_S] = state[i, S_LAST_S]
-        state[i, S_OPEN_PRICE] = NO_PRICE
-        state[i, S_OPEN_RATE] = 0
-    else:
-        state[i, S_OPEN_END_S] = entries[k + 1, C_START_S]
-        state[i, S_OPEN_PRICE] = entries[k, C_PRICE]
-        state[i, S_OPEN_RATE] = entries[k, C_RATE]
-
-
-@compiled((_TABLE, _TABLE, _TABLE, _INT, _INT))
-def close(state: Table, terms: Table, rows: Table, used: int, i: int) -> int:
-    """Turn the open charge of point i into a row when it holds any quantity; return the rows used. Needs one free."""
-    counts = state[i, S_LAST_RAW] - state[i, S_OPEN_RAW]
-    if counts == 0:
-        return used
-    if counts < 0:  # only a row of its own may roll over, so at most once
-        counts += terms[i, T_MODULUS]
-    milli = counts * terms[i, T_MILLI_PER_COUNT]
-    rows[used, R_POINT] = i
-    rows[used, R_RAW_FROM] = state[i, S_OPEN_RAW]
-    rows[used, R_FROM_S] = state[i, S_OPEN_S]
-    rows[used, R_RAW_TO] = state[i, S_LAST_RAW]
-    rows[used, R_TO_S] = state[i, S_LAST_S]
-    rows[used, R_SEGMENT_FROM_S] = state[i, S_OPEN_S]
-    rows[used, R_SEGMENT_TO_S] = state[i, S_LAST_S]
-    rows[used, R_RATE] = state[i, S_OPEN_RATE]
-    rows[used, R_PRICE_MICRO] = state[i, S_OPEN_PRICE]
-    rows[used, R_MILLI] = milli
-    rows[used, R_NANO] = milli * state[i, S_OPEN_PRICE]
-    state[i, S_OPEN_RAW] = state[i, S_LAST_RAW]
-    state[i, S_OPEN_S] = state[i, S_LAST_S]
-    return used + 1
-
-
-@compiled((_TABLE, _TABLE, _TABLE, _INT))
-def close_all(state: Table, terms: Table, rows: Table, used: int) -> int:
-    """Turn every open charge into a row, for a checkpoint; return the rows used. Needs n_points free."""
-    for i in range(state.shape[0]):
-        used = close(state, terms, rows, used, i)
-    return used
-
-
-@compiled((_TABLE, _TABLE, _TABLE, _COLUMN, _INT), numba.void)
-def renew_all(state: Table, terms: Table, entries: Table, first: npt.NDArray[Any], old_to_s: int) -> None:
-    """Find every point's place in a new calendar that takes over from one that ended at old_to_s.
-
-    An open charge that ran to the old window's end goes on to the true end of its entry: same price, no false border.
-    """
-    for i in range(state.shape[0]):
-        if state[i, S_LAST_S] < 0:
-            continue
-        if state[i, S_OPEN_PRICE] < 0:
-            place(state, terms, entries, first, i)
-        elif state[i, S_OPEN_END_S] == old_to_s:
-            tariff = terms[i, T_TARIFF]
-            k = _find(entries, first[tariff], first[tariff + 1], old_to_s - 1)
-            state[i, S_OPEN_END_S] = entries[k + 1, C_START_S]
-
-
-@compiled((_TABLE, _COLUMN, _INT, _INT, _INT, _INT), _TRIPLE)
-def weigh(
-    entries: Table, first: npt.NDArray[Any], tariff: int, from_s: int, to_s: int, milli: int
-) -> tuple[int, int, int]:
-    """Price an interval without writing it. Return (number of entries touched or -1 no price, nano, first entry)."""
-    k = begin = _find(entries, first[tariff], first[tariff + 1], from_s)
-    if k < 0:
-        return -1, 0, 0
-    done = nano = 0
-    end = first[tariff + 1]
-    while True:
-        price = entries[k, C_PRICE]
-        if price < 0 or k + 1 >= end:
-            return -1, 0, 0
-        until_s = min(entries[k + 1, C_START_S], to_s)
-        upto = split(milli, until_s - from_s, to_s - from_s)
-        nano += (upto - done) * price
-        done = upto
-        k += 1
-        if until_s == to_s:
-            return k - begin, nano, begin
-
-
-@compiled((_TABLE, _TABLE, _TABLE, _INT, _INT, _INT, _INT, _INT, _INT))
-def write_split(
-    state: Table, entries: Table, rows: Table, used: int, i: int, k: int, raw: int, to_s: int, milli: int
-) -> int:
-    """Write the interval from the last billed reading to (raw, to_s) as rows, one per entry that got a quantity."""
-    from_s = state[i, S_LAST_S]
-    at_s = from_s
-    done = 0
-    while at_s < to_s:
-        until_s = min(entries[k + 1, C_START_S], to_s)
-        upto = split(milli, until_s - from_s, to_s - from_s)
-        if upto > done:
-            rows[used, R_POINT] = i
-            rows[used, R_RAW_FROM] = state[i, S_LAST_RAW]
-            rows[used, R_FROM_S] = from_s
-            rows[used, R_RAW_TO] = raw
-            rows[used, R_TO_S] = to_s
-            rows[used, R_SEGMENT_FROM_S] = at_s
-            rows[used, R_SEGMENT_TO_S] = until_s
-            rows[used, R_RATE] = entries[k, C_RATE]
-            rows[used, R_PRICE_MICRO] = entries[k, C_PRICE]
-            rows[used, R_MILLI] = upto - done
-            rows[used, R_NANO] = (upto - done) * entries[k, C_PRICE]
-            used += 1
-        done = upto
-        at_s = until_s
-        k += 1
-    return used
-
-
-@compiled((_TABLE, _TABLE, _INT, _INT, _INT, _INT, _INT), numba.void)
+@compiled((TABLE, TABLE, INT, INT, INT, INT, INT), numba.void)
 def hold(state: Table, terms: Table, scan: int, i: int, reason: int, raw: int, now_s: int) -> None:
     """Hold point i: its last billed register stands. A reading out of range is no place to compare the next with."""
     if state[i, S_HELD] != reason:
@@ -229,7 +67,7 @@ def hold(state: Table, terms: Table, scan: int, i: int, reason: int, raw: int, n
         state[i, S_HELD_S] = now_s
 
 
-@compiled((_TABLE, _TABLE, _INT, _INT, _INT), _PAIR)
+@compiled((TABLE, TABLE, INT, INT, INT), PAIR)
 def judge(state: Table, terms: Table, i: int, raw: int, now_s: int) -> tuple[int, int]:
     """Return (reason to hold point i or HELD_NONE, counts) by the rules of registers.py. now_s > LAST_S."""
     held = state[i, S_HELD]
@@ -255,7 +93,7 @@ def judge(state: Table, terms: Table, i: int, raw: int, now_s: int) -> tuple[int
     return reason, counts
 
 
-@compiled((_TABLE, _TABLE, _TABLE, _COLUMN, _INT, _INT, _INT, _INT), _INT)
+@compiled((TABLE, TABLE, TABLE, COLUMN, INT, INT, INT, INT), INT)
 def begin(
     state: Table, terms: Table, entries: Table, first: npt.NDArray[Any], scan: int, i: int, raw: int, now_s: int
 ) -> int:
@@ -272,7 +110,7 @@ def begin(
     return HELD_NONE
 
 
-@compiled((_TABLE, _TABLE, _COLUMN, _COLUMN, _TABLE, _COLUMN, _TABLE, _INT, _INT, _INT, _INT, _INT, _INT, _INT), _PAIR)
+@compiled((TABLE, TABLE, COLUMN, COLUMN, TABLE, COLUMN, TABLE, INT, INT, INT, INT, INT, INT, INT), PAIR)
 def charge(
     state: Table,
     terms: Table,
@@ -324,7 +162,7 @@ def charge(
     return HELD_NONE, used
 
 
-@compiled((_TABLE, _TABLE, _COLUMN, _COLUMN, _TABLE, _COLUMN, _TABLE, _INT, _INT, _INT, _INT, _INT, _INT), _PAIR)
+@compiled((TABLE, TABLE, COLUMN, COLUMN, TABLE, COLUMN, TABLE, INT, INT, INT, INT, INT, INT), PAIR)
 def bill_point(
     state: Table,
     terms: Table,
@@ -360,9 +198,9 @@ def bill_point(
 
 
 @compiled(
-    (_INT, _INT, _COLUMN, numba.uint32[::1], _COLUMN, _TABLE, _TABLE, _COLUMN, _COLUMN, _TABLE, _COLUMN, _TABLE, _INT,
-     _INT),
-    _PAIR,
+    (INT, INT, COLUMN, numba.uint32[::1], COLUMN, TABLE, TABLE, COLUMN, COLUMN, TABLE, COLUMN, TABLE, INT,
+     INT),
+    PAIR,
 )  # fmt: skip
 def bill_scan(
     scan: int,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_core import kernel
+from billing_core import charging
 from billing_core.bounds import PRICE_MICRO_MAX, RATE_MAX, SECONDS_MAX, TOTAL_MAX, check_bounds, terms_table
 from billing_core.columns import HELD, S_BILLED_MILLI, S_HELD
+from billing_core.compiled import compiled
 from billing_core.engine import BillingEngine
 from scada.errors import ConfigurationError
 from tests.unit.billing_core.park import ACCOUNTS, POINTS, TARIFFS, Park
@@ -46,9 +47,9 @@ def test_a_split_never_overflows(quantity: int, total_s: int, data: st.DataObjec
     assert compiled == quantity * elapsed_s // total_s
 
 
-@kernel.compiled((kernel._INT, kernel._INT, kernel._INT))
+@compiled((charging.INT, charging.INT, charging.INT))
 def _split(quantity: int, elapsed_s: int, total_s: int) -> int:
-    return kernel.split(quantity, elapsed_s, total_s)
+    return charging.split(quantity, elapsed_s, total_s)
 
 
 def test_at_the_limit_the_dearest_reading_is_exact_and_one_more_count_is_held() -> None:
