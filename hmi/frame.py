@@ -51,7 +51,7 @@ def frame(visitor: Visitor, title: str, live: str = "none") -> Iterator[None]:
         database_row=lookup.row("X", CORE, "DatabaseConnected"),
     )
     ui.html(html, sanitize=False)
-    with ui.element("main").classes("wk-main"):
+    with ui.element("div").classes("wk-main"):
         yield
 
 
