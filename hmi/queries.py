@@ -1,4 +1,4 @@
-"""Queries: the SQL by which pages read the books, the alarm journal and history. Read only.
+"""Queries: the SQL by which pages read the books and history. Read only.
 
 Rule: one statement per function, values as parameters, plain records out; money stays an integer of nano.
 """
@@ -13,7 +13,6 @@ from scada.clock import NS_PER_S
 from scada.history_read import read_history
 
 ENTRIES_MAX: Final = 30  # what a person reads on one screen; statements are a report's matter
-JOURNAL_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +45,6 @@ class MediumToday:
     unit: str
     milli: int
     nano: int
-
-
-@dataclass(frozen=True, slots=True)
-class JournalLine:
-    """One transition of an alarm: what, when, who and why."""
-
-    at: datetime
-    event: str
-    source: str
-    text_zh: str
-    text_en: str
-    user: str
-    comment: str
 
 
 async def entries(cursor: Any, account: str) -> list[EntryLine]:
@@ -97,18 +83,6 @@ async def charged_since(cursor: Any, since: datetime) -> list[MediumToday]:
         (since,),
     )
     return [MediumToday(*row) for row in await cursor.fetchall()]
-
-
-async def alarm_journal(cursor: Any) -> list[JournalLine]:
-    """Return the latest transitions of all alarms, newest first."""
-    await cursor.execute(
-        """
-        SELECT plant_time, event, source, text_zh, text_en, user_name, comment FROM alarm_journal
-        ORDER BY plant_time_ns DESC, sequence DESC LIMIT %s
-        """,
-        (JOURNAL_MAX,),
-    )
-    return [JournalLine(*row) for row in await cursor.fetchall()]
 
 
 def utc_of(ns: int) -> datetime:

@@ -194,7 +194,7 @@ class Views:
             int(alarms.since[row]) // 1_000_000,
             definition.unit,
             [
-                text.removeprefix(name).lstrip(" ::")
+                text.removeprefix(name).removeprefix(": ").strip()
                 for text, name in zip((definition.text_zh, definition.text_en), source, strict=True)
             ],
             source,

@@ -1,12 +1,14 @@
 """Alarms: the live list with acknowledgement of one or of all shown, and the journal with who and why."""
 
 import json
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from nicegui import events, ui
 from starlette.requests import Request
 
 from alarms.lifecycle import STATES
+from alarms.store import recent
 from hmi import queries
 from hmi.context import Context
 from hmi.frame import admitted, fragment, frame
@@ -16,8 +18,9 @@ from hmi.words import words
 from scada.errors import DatabaseAway, Refused
 from scada.link import Acknowledge
 
-COMMENT_MAX = 200
-TIME_FORM = "%Y-%m-%d %H:%M:%S"
+COMMENT_MAX: Final = 200
+JOURNAL_MAX: Final = 100
+TIME_FORM: Final = "%Y-%m-%d %H:%M:%S"
 
 
 def register(context: Context) -> None:
@@ -99,12 +102,12 @@ async def _journal(visitor: Visitor) -> dict[str, object]:
     zone = ZoneInfo(context.plant.site.timezone)
     try:
         async with context.reads.transaction() as cursor:
-            found = await queries.alarm_journal(cursor)
+            found = await recent(cursor, lines=JOURNAL_MAX)
     except DatabaseAway as error:
         return {"entries": [], "note": visitor.explain(error)}
     lines = [
         {
-            "at": line.at.astimezone(zone).strftime(TIME_FORM),
+            "at": queries.utc_of(line.plant_time_ns).astimezone(zone).strftime(TIME_FORM),
             "entry": line.event,
             "source": context.lookup.name(line.source, visitor.texts.language),
             "text": line.text_zh if visitor.texts.language == "zh" else line.text_en,

@@ -1,0 +1,35 @@
+"""The pages' SQL on a real PostgreSQL with the newest schema."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hmi import queries
+from scada.database import Database
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def ask(dsn: str, question: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        database = Database(dsn, "read")
+        try:
+            async with database.transaction() as cursor:
+                return await question(cursor)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def test_a_new_data_base_has_nothing_to_show(postgres_dsn: str) -> None:
+    assert ask(postgres_dsn, lambda cursor: queries.entries(cursor, "t-s01")) == []
+    assert ask(postgres_dsn, lambda cursor: queries.charges(cursor, "t-s01")) == []
+    assert ask(postgres_dsn, lambda cursor: queries.charged_since(cursor, NOW)) == []
+    day = timedelta(days=1)
+    assert ask(postgres_dsn, lambda cursor: queries.history(cursor, "park/M/x/Y", NOW - day, NOW, 100)) == []
+
+
+def test_instants_of_the_plant_clock_are_utc() -> None:
+    assert queries.utc_of(1_700_000_000 * 10**9) == datetime.fromtimestamp(1_700_000_000, UTC)
