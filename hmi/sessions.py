@@ -79,7 +79,10 @@ class Sessions:
                 (hashed(token), login, now, now, now + self._absolute, address),
             )
             await cursor.execute(f"{_SELECT} AND token_hash = %s", (hashed(token),))
-            session = Session(*await cursor.fetchone())
+            row = await cursor.fetchone()
+            if row is None:  # disabled between the check of the password and now
+                raise Refused("session", f"{login} may not log in")
+            session = Session(bytes(row[0]), *row[1:])
         self._open[session.token_hash] = session
         self._young.add(session.token_hash)
         return token, session

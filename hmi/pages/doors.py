@@ -13,7 +13,7 @@ from hmi.i18n import COOKIE as LANGUAGE_COOKIE
 from hmi.i18n import DEFAULT, LOCALES, language_of
 from hmi.sessions import COOKIE, current
 from hmi.words import refusal
-from scada.errors import DatabaseAway
+from scada.errors import DatabaseAway, Refused
 
 YEAR_S: Final = 365 * 24 * 3600
 SEE_OTHER: Final = 303
@@ -113,6 +113,8 @@ async def _log_in(context: Context, request: Request, login: str, password: str)
         token, session = await context.sessions.open(login, address)
     except DatabaseAway:
         return _door(context, request, "/login", "database.away", UNAVAILABLE)
+    except Refused:
+        return _door(context, request, "/login", "login.wrong", UNAUTHORISED)
     for key in keys:
         context.throttle.succeeded(key)
     logger.info("{} logged in from {} as {}, session {}", login, address, session.role, session.key)

@@ -1,6 +1,7 @@
 """Users page, for administrators: who may log in, with which role; add, reset, disable. Small on purpose."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from nicegui import ui
@@ -78,9 +79,9 @@ class _People:
                     ui.label(text)
             with ui.element("td"), ui.row():
                 if user.login != self._visitor.login:  # nobody locks themselves out
-                    self._action(texts("New one-time password"), lambda login=user.login: self._reset(login))
+                    self._action(texts("New one-time password"), partial(self._reset, user.login))
                     text = texts("Enable") if user.disabled else texts("Disable")
-                    self._action(text, lambda u=user: self._set_disabled(u.login, not u.disabled))
+                    self._action(text, partial(self._set_disabled, user.login, not user.disabled))
 
     def _action(self, text: str, act: Callable[[], Awaitable[None]]) -> None:
         async def run(*_: Any) -> None:
