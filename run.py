@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from config.plant import Plant
     from drivers.device import Device
     from scada.core import Core
-    from scada.derived import DerivedRows
+    from scada.derived import DerivedRows, DerivedTags
     from scada.image import Columns
     from scada.room import Room
 
@@ -362,7 +362,7 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     from scada.control import ControlDesk
     from scada.core import Core, Ports
     from scada.database import Database
-    from scada.derived import NANO, DerivedTags
+    from scada.derived import NANO
     from scada.historian import Historian
     from scada.image import Columns, ImageWriter
     from scada.journal import Journal
@@ -404,12 +404,10 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
         credit.restore(stops.values())
 
     async def keep_stops() -> None:
-        for record in credit.records():
-            if record.stopped:
-                await books.record_stop(record.account, record.breaker, record.at_s, record.balance_nano, record.reason)
-            else:
-                await books.record_reconnection(record.breaker, record.at_s)
-            credit.recorded(1)
+        records = credit.records()
+        if records:
+            await books.record_stops(records)
+            credit.recorded(len(records))
 
     ports = Ports(
         field, billing, books, alarm_engine, credit,
@@ -418,21 +416,10 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
         ),
         desk, history, open_books, keep_stops, drain,
     )  # fmt: skip
-    rows = derived_rows(plant)
-    derived = DerivedTags(
-        work,
-        rows,
-        plant.networks,
-        {
-            edge.id: plant.row("M", edge.device, "Position")
-            for network in plant.networks
-            for edge in network.edges
-            if edge.kind == "breaker"
-        },
-        {node.id: plant.row("D", node.id, "Energised") for network in plant.networks for node in network.nodes},
-    )
     accounts = [account.id for account in plant.accounts]
-    return Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
+    return Core(
+        room, ports, work, stage, derived_tags(plant, work), image, accounts, plant.scan_period_s, plant.checkpoint_s
+    )
 
 
 def load_kw_of(plant: "Plant") -> "Callable[[str, Columns], float]":
@@ -451,6 +438,21 @@ def load_kw_of(plant: "Plant") -> "Callable[[str, Columns], float]":
         return float(work.tags.value[row]) * factor
 
     return load_kw
+
+
+def derived_tags(plant: "Plant", work: "Columns") -> "DerivedTags":
+    """Return the writer of computed tags over this plant's rows."""
+    from scada.derived import DerivedTags
+
+    edges = [edge for network in plant.networks for edge in network.edges if edge.kind == "breaker"]
+    nodes = [node for network in plant.networks for node in network.nodes]
+    return DerivedTags(
+        work,
+        derived_rows(plant),
+        plant.networks,
+        {edge.id: plant.row("M", edge.device, "Position") for edge in edges},
+        {node.id: plant.row("D", node.id, "Energised") for node in nodes},
+    )
 
 
 def derived_rows(plant: "Plant") -> "DerivedRows":

@@ -79,6 +79,8 @@ CORE_OFFERS: Final = (
     Offer("LedgerBehindS", "账本滞后", "Ledger behind by", unit="s", deadband=5.0),
     Offer("DatabaseConnected", "数据库已连接", "Data base connected", "boolean"),
     Offer("HistoryQueueRows", "历史队列行数", "Rows waiting for the historian", "int64", deadband=1000.0),
+    Offer("HistoryLostRows", "历史丢弃行数", "Rows the historian had to give up", "int64"),
+    Offer("CreditHeld", "欠费断电挂起户数", "Tenants whose stop waits for a person", "int64"),
 )
 RESERVED: Final = frozenset(offer.name for offer in DEVICE_OFFERS + SWITCH_OFFERS)  # no register may be called so
 

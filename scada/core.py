@@ -13,7 +13,7 @@ from loguru import logger
 
 from scada.clock import NS_PER_S
 from scada.control import ControlDesk
-from scada.derived import DerivedTags
+from scada.derived import DerivedTags, Health
 from scada.errors import DatabaseAway, Refused
 from scada.image import Columns, ImageWriter
 from scada.ports import AlarmPort, BillingPort, BooksPort, CreditPort, FieldPort, RecordPort
@@ -71,6 +71,8 @@ class Core:
         self._checkpoint_s = checkpoint_s
         self.books_open = False
         self._committed_mono_ns = room.clock.mono_ns()
+        self._cut: Any = None  # the checkpoint that is under way, and when it was cut
+        self._cut_mono_ns = 0
         phases: list[tuple[str, Phase]] = [
             ("publish", self._publish),
             ("bill", self._bill),
@@ -86,9 +88,12 @@ class Core:
     def _publish(self, instant: Instant) -> None:
         self._stage.publish(self.work, instant.scan, instant.utc_ns)
         self._derived.network(instant)
-        behind_s = (instant.mono_ns - self._committed_mono_ns) / NS_PER_S
+        behind_s = self._behind_s()
         connected = self.books_open and behind_s < 3 * self._checkpoint_s
-        self._derived.system(instant, self.scan.figures, behind_s, connected, self.ports.historian.queue_rows)
+        historian, credit = self.ports.historian, self.ports.credit
+        held = credit.held_count if credit.held else 0
+        health = Health(behind_s, connected, historian.queue_rows, historian.lost_rows, held)
+        self._derived.system(instant, self.scan.figures, health)
 
     def _bill(self, instant: Instant) -> None:
         if self.books_open:
@@ -129,31 +134,39 @@ class Core:
                 logger.warning("books are not ours: {}", refused.detail)
                 await asyncio.sleep(PASSIVE_RETRY_S)
         while True:
-            await asyncio.sleep(self._checkpoint_s)
+            await asyncio.sleep(max(0.0, self._checkpoint_s - self._behind_s()))
             await self._commit()
+
+    def _behind_s(self) -> float:
+        """Return how old the newest scan is that the books contain, real seconds."""
+        return (self._room.clock.mono_ns() - self._committed_mono_ns) / NS_PER_S
 
     async def _commit(self) -> None:
         """Cut and commit until the data base has it. The same cut is repeated, so nothing is charged twice."""
         while True:
             try:
-                await self._commit_once()
+                self._committed_mono_ns = await self._commit_once()
             except DatabaseAway as away:
                 logger.debug("checkpoint waits for the data base: {}", away)
                 await asyncio.sleep(RETRY_S)
             else:
-                self._committed_mono_ns = self._room.clock.mono_ns()
                 return
 
-    async def _commit_once(self) -> None:
+    async def _commit_once(self) -> int:
+        """Commit one cut; return the monotonic time at which it was made."""
         await self.ports.keep_stops()
-        checkpoint = self.ports.billing.cut()
+        checkpoint, now_ns = self.ports.billing.cut(), self._room.clock.mono_ns()
         if checkpoint is None:
             await self.ports.books.renew()
-            return
+            return now_ns
+        if checkpoint is not self._cut:
+            self._cut, self._cut_mono_ns = checkpoint, now_ns
         committed = await self.ports.books.commit(checkpoint)
         self.ports.billing.applied(checkpoint)
         for account, nano in committed.late_credits:  # top-ups that were posted although their answer was lost
             self.ports.billing.credit(self.account_rows[account], nano)
+        self._cut = None
+        return self._cut_mono_ns
 
     async def _keep_records(self) -> None:
         """Move history and journal into the data base."""
@@ -215,6 +228,7 @@ class Core:
                 await self.ports.drain()
         except (TimeoutError, DatabaseAway) as late:
             logger.warning("the core ends before its last records are in the data base: {!r}", late)
+        self.ports.historian.close()  # what is still in memory goes to its spool
         await self.ports.books.close()
         await self.ports.history.close()
         self._image.close()

@@ -5,7 +5,7 @@ Rule: nothing is computed here that another room would have to compute again; th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,19 @@ SYSTEM_MEASURES: Final = (
     "LedgerBehindS",
     "DatabaseConnected",
     "HistoryQueueRows",
+    "HistoryLostRows",
+    "CreditHeld",
 )
+
+
+class Health(NamedTuple):
+    """How the core is, beside its scan; in the order of the last of SYSTEM_MEASURES."""
+
+    ledger_behind_s: float
+    connected: bool
+    queue_rows: int
+    lost_rows: int  # history given up because memory and spool were full
+    credit_held: int  # tenants whose stop the mass-trip guard holds for a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +121,7 @@ class DerivedTags:
         write(tags, rows.rate, points.rate, quality, instant)
         write(tags, rows.held, points.held, quality, instant)
 
-    def system(
-        self, instant: Instant, figures: ScanFigures, ledger_behind_s: float, connected: bool, queue_rows: int
-    ) -> None:
+    def system(self, instant: Instant, figures: ScanFigures, health: "Health") -> None:
         """Turn the figures of the scan before this one into tags."""
         if figures.overruns != self._overruns:
             self._overruns = figures.overruns
@@ -124,8 +134,6 @@ class DerivedTags:
             figures.overruns,
             1 if recent else 0,
             *(figures.phase_ms[phase] for phase in PHASES),
-            ledger_behind_s,
-            connected,
-            queue_rows,
+            *health,
         ]
         write(self._work.tags, self._rows.system, values, GOOD, instant)

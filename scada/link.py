@@ -100,7 +100,24 @@ class CommandState(amp.Command):  # type: ignore[misc]
     errors = _ERRORS
 
 
-COMMANDS: Final = (TopUp, Acknowledge, Interlocks, SelectBreaker, OperateBreaker, CancelCommand, CommandState)
+class ReleaseCredit(amp.Command):  # type: ignore[misc]
+    """Let the stops go on that the mass-trip guard holds for a person."""
+
+    arguments: ClassVar = _WHO
+    response: ClassVar[list[Any]] = []
+    errors = _ERRORS
+
+
+COMMANDS: Final = (
+    TopUp,
+    Acknowledge,
+    Interlocks,
+    SelectBreaker,
+    OperateBreaker,
+    CancelCommand,
+    CommandState,
+    ReleaseCredit,
+)
 
 _BY_NAME: Final = {command.commandName: command for command in COMMANDS}
 

@@ -74,6 +74,11 @@ class Requests:
         detail = {"breaker": state.breaker, "target": state.target, "detail": state.detail, "reason": state.reason}
         return {"state": state.state, "detail": json.dumps(detail)}
 
+    async def release_credit(self, user: str, role: str, station: str) -> Mapping[str, Any]:
+        require(role, "breaker.switch")
+        self._core.ports.credit.release(f"{user} at {station}")
+        return {}
+
     def handlers(self) -> Mapping[type[amp.Command], link.Handler]:
         """Return the table that `link.serve` wants."""
         return {
@@ -84,4 +89,5 @@ class Requests:
             link.OperateBreaker: self.operate,
             link.CancelCommand: self.cancel,
             link.CommandState: self.command_state,
+            link.ReleaseCredit: self.release_credit,
         }

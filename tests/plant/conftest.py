@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,8 @@ def make_park(tmp_path: Path) -> Iterator[Callable[..., Park]]:
     """Return a maker of parks; every park is stopped at the end and must leave no process behind."""
     made: list[Park] = []
 
-    def make(name: str = "park", **changes: str) -> Park:
-        made.append(Park(tmp_path / name, **changes))
+    def make(name: str = "park", **options: Any) -> Park:
+        made.append(Park(tmp_path / name, **options))
         return made[-1]
 
     yield make

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,10 +19,12 @@ from drivers.field.call import call as order
 from scada import embedded_postgres
 from scada.image import ImageGone, ImageReader, Snapshot
 from scada.paths import DataDirectory
+from scada.quality import BAD_WAITING_FOR_INITIAL_DATA
 from tests.plant.amp_client import call
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.05
+CHECKPOINT = r"checkpoint_s = [\d.]+"  # tests do not wait ten seconds for the books
 T = TypeVar("T")
 WHO = {"user": "tester", "role": "admin", "station": "test"}
 
@@ -53,8 +55,8 @@ def wait_for(what: Callable[[], T], timeout_s: float, why: str) -> T:
 class Park:
     """One park in its own folders. `start` returns when the first whole image is there and the books are open."""
 
-    def __init__(self, folder: Path, **changes: str) -> None:
-        """changes: regular expression -> replacement in plant.toml, as keyword "pattern"="replacement"."""
+    def __init__(self, folder: Path, openings: Mapping[str, str] | None = None, **changes: str) -> None:
+        """openings: account -> opening balance; changes: regular expression -> replacement in plant.toml."""
         self.config = folder / "config"
         self.log = folder / "log.txt"
         shutil.copytree(ROOT / "config" / "demo", self.config)
@@ -63,10 +65,15 @@ class Park:
         *_, self.http_port, self.opcua_port = ports = free_ports(len(shipped) + 2)
         for old, new in zip(shipped, ports, strict=False):
             text = re.sub(rf"port = {old}\b", f"port = {new}", text)
-        for pattern, replacement in changes.items():
+        for pattern, replacement in ({CHECKPOINT: "checkpoint_s = 1.0"} | changes).items():
             text, found = re.subn(pattern, replacement, text)
             assert found, f"plant.toml has nothing like {pattern!r}"
         (self.config / "plant.toml").write_text(text, encoding="utf-8")
+        tenants = (self.config / "tenants.csv").read_text(encoding="utf-8-sig")
+        for account, opening in (openings or {}).items():
+            tenants, found = re.subn(rf"^({account},[^,]*,[^,]*),[^,]*", rf"\g<1>,{opening}", tenants, flags=re.M)
+            assert found == 1, account
+        (self.config / "tenants.csv").write_text(tenants, encoding="utf-8")
         self.data = DataDirectory(folder / "data")
         self.plant: Plant = load(self.config)
         self.process: subprocess.Popen[bytes] | None = None
@@ -87,7 +94,13 @@ class Park:
                 [*self.command(), "--demo-speed", str(speed)], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT
             )
         wait_for(lambda: self.tag("X", "core", "DatabaseConnected") == (1.0, 0), timeout_s, "the books to open")
+        wait_for(self.is_whole, timeout_s, "the first whole image")
         return self
+
+    def is_whole(self) -> bool:
+        """Tell whether every tag has had its first value."""
+        snapshot = self.snapshot()
+        return snapshot is not None and not (snapshot.columns.tags.quality == BAD_WAITING_FOR_INITIAL_DATA).any()
 
     def stop(self, timeout_s: float = 10.0) -> int:
         """End the park as Ctrl-C does; return the exit code."""
@@ -152,7 +165,7 @@ class Park:
 
     # ---- what it is asked
 
-    def ask(self, command: str, **arguments: str) -> dict[str, str]:
+    def ask(self, command: str, /, **arguments: str) -> dict[str, str]:
         """Send one command to the core; arguments of "who" are filled in."""
         return call(self.data.core_socket, command, **arguments)
 
@@ -166,7 +179,7 @@ class Park:
         return self.ask("CommandState", command=command)["state"]
 
     def top_up(self, account: str, amount_minor: int, key: str) -> dict[str, str]:
-        return self.ask("TopUp", account=account, amount_minor=str(amount_minor), channel="cash", key=key, **WHO)
+        return self.ask("TopUp", account=account, amount_minor=str(amount_minor), channel="counter", key=key, **WHO)
 
     def inject(self, name: str, target: str = "", value: str = "") -> dict[str, Any]:
         """Give the simulated field a fault over its control port."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from scada import quality
-from scada.derived import SYSTEM_MEASURES, DerivedRows, DerivedTags, write
+from scada.derived import SYSTEM_MEASURES, DerivedRows, DerivedTags, Health, write
 from scada.image import Columns, Layout
 from scada.position import CLOSED, OPEN
 from scada.scan import Instant, ScanFigures
@@ -19,6 +19,7 @@ NETWORK = Network(
     (Edge("q", "breaker", "source", "bus", "开关", "Breaker", "q1"),),
 )  # fmt: skip
 AT = Instant(7, 1_000, 2_000)
+HEALTH = Health(0.5, True, 3, 0, 0)
 
 
 def make() -> tuple[Columns, DerivedTags]:
@@ -67,12 +68,12 @@ def test_an_overrun_is_shown_for_a_minute() -> None:
     work, derived = make()
     active = SYSTEM_MEASURES.index("OverrunActive")
     figures = ScanFigures(overruns=2)
-    derived.system(Instant(1, 0, 1_000_000_000), figures, 0.5, True, 3)
+    derived.system(Instant(1, 0, 1_000_000_000), figures, HEALTH)
     assert work.tags.value[active] == 1
     assert work.tags.value[SYSTEM_MEASURES.index("Overruns")] == 2
-    derived.system(Instant(2, 0, 60_000_000_000), figures, 0.5, True, 3)
+    derived.system(Instant(2, 0, 60_000_000_000), figures, HEALTH)
     assert work.tags.value[active] == 1
-    derived.system(Instant(3, 0, 62_000_000_000), figures, 0.5, True, 3)
+    derived.system(Instant(3, 0, 62_000_000_000), figures, HEALTH)
     assert work.tags.value[active] == 0
 
 
