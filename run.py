@@ -245,8 +245,8 @@ def _endpoints(plant: "Plant", args: argparse.Namespace) -> list[Any]:
     from scada.supervision import Endpoint
 
     ports = [
-        Endpoint("127.0.0.1", args.http_port, "HMI"),
-        Endpoint("127.0.0.1", args.opcua_port, "OPC UA server"),
+        Endpoint(plant.hmi.host, args.http_port, "HMI"),
+        Endpoint(plant.opcua.host, args.opcua_port, "OPC UA server"),
     ]
     if plant.field.loads:
         ports.append(Endpoint("127.0.0.1", plant.field.control_port, "control port of the simulated field"))
@@ -302,13 +302,15 @@ def one_room(args: argparse.Namespace, name: str, room_main: Callable[["Room", a
 async def opcua_room(room: "Room", args: argparse.Namespace) -> None:
     from opcua_server.room import run_opcua
 
-    await run_opcua(room, _plant(args), args.opcua_port)
+    plant = _plant(args)
+    await run_opcua(room, plant, args.opcua_port, plant.opcua.host)
 
 
 async def hmi_room(room: "Room", args: argparse.Namespace) -> None:
     from hmi.room import run_hmi
 
-    await run_hmi(room, _plant(args), args.http_port)
+    plant = _plant(args)
+    await run_hmi(room, plant, args.http_port, plant.hmi.host)
 
 
 async def field_room(room: "Room", args: argparse.Namespace) -> None:

@@ -29,6 +29,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
         "site": (schema.SiteTable, "one"),
         "scan": (schema.ScanTable, "one"),
         "opcua": (schema.OpcuaTable, "one"),
+        "hmi": (schema.HmiTable, "one"),
         "credit": (schema.CreditTable, "one"),
         "history": (schema.HistoryTable, "one"),
         "field": (schema.FieldTable, "one"),

@@ -21,6 +21,7 @@ from config.settings import (
     FieldSettings,
     FriendlyHours,
     HistorySettings,
+    HmiSettings,
     LoadSettings,
     Name,
     OpcuaSettings,
@@ -41,6 +42,7 @@ __all__ = [
     "FieldSettings",
     "FriendlyHours",
     "HistorySettings",
+    "HmiSettings",
     "LoadSettings",
     "Name",
     "OpcuaSettings",
@@ -77,6 +79,7 @@ class Plant:
     device_phases: Mapping[str, int]  # device id -> 1 or 3 for electricity, 0 for every other medium
     field: FieldSettings
     opcua: OpcuaSettings
+    hmi: HmiSettings
     credit: CreditSettings
     history: HistorySettings
 
@@ -124,6 +127,7 @@ def _build(sources: Sources) -> Plant:
         device_phases=assembly.device_phases(sources),
         field=assembly.field_settings(sources),
         opcua=OpcuaSettings(**sources.one("opcua").model_dump()),
+        hmi=HmiSettings(**sources.one("hmi").model_dump()),
         credit=assembly.credit(sources),
         history=HistorySettings(**history.model_dump()),
     )

@@ -90,7 +90,12 @@ class ScanTable(Table):
 
 
 class OpcuaTable(Table):
+    host: str = "127.0.0.1"  # address to listen on; 0.0.0.0 lets other machines in
     anonymous: bool = False  # admits a read-only session without a user
+
+
+class HmiTable(Table):
+    host: str = "127.0.0.1"  # address to listen on; put a TLS proxy before it when other machines shall come in
 
 
 class FriendlyTable(Table):

@@ -50,9 +50,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class OpcuaSettings:
-    """What the OPC UA server admits."""
+    """Where the OPC UA server listens and whom it admits."""
 
+    host: str
     anonymous: bool  # a read-only session without a user
+
+
+@dataclass(frozen=True, slots=True)
+class HmiSettings:
+    """Where the HMI listens."""
+
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
