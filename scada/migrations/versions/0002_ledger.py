@@ -136,7 +136,7 @@ CREATE UNIQUE INDEX credit_stop_open ON credit_stop (breaker) WHERE reconnected_
 
 COMMENTS = {
     "book": "one row: who may write these books (fencing), the last checkpoint and the head of the hash chain",
-    "account": "chart of accounts: wallet per tenant, revenue per medium, cash, clearing per channel, opening, rounding",
+    "account": "chart of accounts: wallet per tenant, revenue per medium, cash, clearing per channel, opening, rounding",  # noqa: E501
     "transfer": "append-only: one balanced movement of money; hash = sha256(prev_hash || canonical form)",
     "entry": "append-only: one side of a transfer; the entries of a transfer sum to zero; positive credits the account",
     "tariff_version": "append-only: a tariff as it was when something was charged by it; hash of its canonical form",

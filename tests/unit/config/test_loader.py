@@ -24,7 +24,7 @@ SLIPS = [  # file, old, new, exactly the faults
         "[histroy]",
         [
             "plant.toml: histroy: unknown table (did you mean 'history'?); allowed: building, credit, field, gateway,"
-            " history, opcua, scan, site, station"
+            " history, hmi, opcua, scan, site, station"
         ],
     ),
     (
