@@ -189,11 +189,12 @@ def supervise(args: argparse.Namespace) -> int:
     """Start every room, restart what dies, end all of it on SIGINT or SIGTERM."""
     import signal
 
+    from loguru import logger
     from twisted.internet import reactor
     from twisted.internet.defer import ensureDeferred
 
     from scada import embedded_postgres
-    from scada.clock import write_clock
+    from scada.clock import NS_PER_S, write_clock
     from scada.room import configure_log
     from scada.supervision import Supervisor, taken
 
@@ -204,7 +205,11 @@ def supervise(args: argparse.Namespace) -> int:
     occupied = taken(_endpoints(plant, args))
     if occupied:
         raise WattkeeperError("; ".join(occupied))
-    write_clock(data.clock, args.demo_speed, _last_plant_time(data))
+    last_ns = _last_plant_time(data)
+    write_clock(data.clock, args.demo_speed, last_ns)
+    ahead_s = (last_ns - time.time_ns()) // NS_PER_S
+    if ahead_s > 0:
+        logger.warning("plant time goes on {} s ahead of the clock, where an earlier, faster start left it", ahead_s)
     args.stack.callback(lambda: data.clock.unlink(missing_ok=True))
     embedded = not args.database_url
 

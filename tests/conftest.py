@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -21,6 +22,22 @@ from scada import database, embedded_postgres, room
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 TEMPLATE = "template_wattkeeper"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left_behind() -> Iterator[None]:
+    """Fail the run when a test leaves a process. The resource tracker of multiprocessing lives as long as we do."""
+    yield
+    children = psutil.Process().children(recursive=True)
+    _, alive = psutil.wait_procs([child for child in children if not _is_tracker(child)], timeout=STOP_TIMEOUT_S)
+    assert not alive, f"processes left behind: {alive}"
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    try:
+        return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
 
 
 class PostgresServer:
