@@ -9,6 +9,7 @@ at its end and is removed whole once it has been drained; nothing in it is ever 
 What is damaged goes to `damaged.jsonl`, what SQL refuses to `refused.jsonl`, both in the same folder, for a person.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -58,6 +59,7 @@ class Journal:
         self._bytes_max = bytes_max
         self._sizes: dict[int, int] = {}
         self._drained_to = 0  # offset in the oldest segment
+        self._draining = asyncio.Lock()  # where it stands belongs to one drain at a time
         self.damaged = 0
         self.refused = 0
         for path in sorted(folder.glob("*.jsonl")):
@@ -87,18 +89,19 @@ class Journal:
 
         sinks: stream -> what inserts its records (each has "id") with the given cursor, ignoring ids that are there.
         """
-        moved = 0
-        while True:
-            batch, end = self._read_batch()
-            if batch:
-                try:
-                    await _insert(database, batch, sinks)
-                except POISON:
-                    await self._insert_one_by_one(database, batch, sinks)
-                moved += len(batch)
-            if end is None:
-                return moved
-            self._advance(*end)
+        async with self._draining:
+            moved = 0
+            while True:
+                batch, end = self._read_batch()
+                if batch:
+                    try:
+                        await _insert(database, batch, sinks)
+                    except POISON:
+                        await self._insert_one_by_one(database, batch, sinks)
+                    moved += len(batch)
+                if end is None:
+                    return moved
+                self._advance(*end)
 
     def close(self) -> None:
         """Close the file; everything that was acknowledged is on the disk already."""

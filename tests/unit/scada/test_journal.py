@@ -1,5 +1,6 @@
 """The journal: what was acknowledged is on the disk, whatever happens to process, disk and data base."""
 
+import asyncio
 import json
 import math
 import os
@@ -75,6 +76,26 @@ def test_a_restart_may_drain_again_and_nothing_is_doubled(tmp_path: Path, notes_
     drain(notes_dsn, second)
     second.close()
     assert notes(notes_dsn) == list(range(11))
+
+
+def test_two_drains_at_a_time_move_every_record_once(tmp_path: Path, notes_dsn: str) -> None:
+    """The core drains while it opens the books, and its records task drains too."""
+    left = Journal(tmp_path)
+    left.write_many("note", [{"n": n} for n in range(700)])
+    left.close()
+    book = Journal(tmp_path)
+    book.write_many("note", [{"n": n} for n in range(700, 1300)])
+
+    async def run() -> None:
+        database = Database(notes_dsn, "history")
+        sinks = {"note": insert_notes}
+        await asyncio.gather(book.drain(database, sinks), book.drain(database, sinks))
+        await database.close()
+
+    uvloop.run(run())
+    assert notes(notes_dsn) == list(range(1300))
+    assert book.waiting_bytes == 0
+    book.close()
 
 
 def test_without_a_data_base_everything_waits(tmp_path: Path, notes_dsn: str) -> None:
