@@ -20,7 +20,7 @@ GENESIS: Final = b"\0" * 32  # hash before the first transfer
 CASH: Final = "cash"
 OPENING: Final = "opening"
 ROUNDING: Final = "rounding"
-COUNTER: Final = "counter"  # the channel whose money is cash at once
+CHANNELS: Final = ("cash", "transfer", "card", "wechat", "alipay")  # how money comes in; only cash is ours at once
 KINDS: Final = ("charge", "topup", "opening", "reversal")
 NANO_PER_UNIT: Final = 1_000_000_000
 
@@ -127,7 +127,7 @@ def revenue(medium: str) -> str:
 
 def source_of(channel: str) -> str:
     """Return the ledger account that money of a channel comes from."""
-    return CASH if channel == COUNTER else f"clearing:{channel}"
+    return CASH if channel == "cash" else f"clearing:{channel}"
 
 
 def charge_entries(wallets: Mapping[str, int], media: Mapping[str, int]) -> tuple[Entry, ...]:
@@ -137,9 +137,10 @@ def charge_entries(wallets: Mapping[str, int], media: Mapping[str, int]) -> tupl
     return (*debits, *credits)
 
 
-def top_up_refusal(limits: TopUpLimits, amount_nano: int, balance_nano: int, key: str) -> Refused | None:
+def top_up_refusal(limits: TopUpLimits, amount_nano: int, balance_nano: int, key: str, channel: str) -> Refused | None:
     """Return why a top-up is not granted, or None."""
     rules = (
+        ("topup.channel", channel in CHANNELS, f"channel {channel!r}; allowed: {', '.join(CHANNELS)}"),
         ("topup.key-length", 1 <= len(key) <= 150, "a key has 1 to 150 characters"),
         ("topup.amount-below", amount_nano >= limits.least_nano, f"least is {limits.least_nano} nano"),
         ("topup.amount-above", amount_nano <= limits.most_nano, f"most is {limits.most_nano} nano"),

@@ -242,7 +242,8 @@ class LedgerStore:
         if found is None:
             raise Refused("account.unknown", f"there is no account {wish.account!r}")
         balance_nano, currency = found
-        refused = ledger.top_up_refusal(self._limits, wish.amount_nano, balance_nano, wish.key.removeprefix("topup:"))
+        key = wish.key.removeprefix("topup:")
+        refused = ledger.top_up_refusal(self._limits, wish.amount_nano, balance_nano, key, wish.channel)
         if refused is not None:
             raise refused
         source = ledger.source_of(wish.channel)

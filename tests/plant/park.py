@@ -179,7 +179,7 @@ class Park:
         return self.ask("CommandState", command=command)["state"]
 
     def top_up(self, account: str, amount_minor: int, key: str) -> dict[str, str]:
-        return self.ask("TopUp", account=account, amount_minor=str(amount_minor), channel="counter", key=key, **WHO)
+        return self.ask("TopUp", account=account, amount_minor=str(amount_minor), channel="cash", key=key, **WHO)
 
     def inject(self, name: str, target: str = "", value: str = "") -> dict[str, Any]:
         """Give the simulated field a fault over its control port."""

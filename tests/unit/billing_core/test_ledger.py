@@ -69,8 +69,16 @@ def test_charge_entries_sum_to_zero_and_leave_out_nothing_but_zeros() -> None:
     ],
 )
 def test_limits_of_a_top_up(amount_nano: int, balance_nano: int, key: str, code: str | None) -> None:
-    refused = ledger.top_up_refusal(TopUpLimits(), amount_nano, balance_nano, key)
+    refused = ledger.top_up_refusal(TopUpLimits(), amount_nano, balance_nano, key, "cash")
     assert (refused.code if refused else None) == code
+
+
+def test_money_comes_in_by_a_known_channel_only() -> None:
+    assert ledger.top_up_refusal(TopUpLimits(), NANO_PER_UNIT, 0, "k", "transfer") is None
+    refused = ledger.top_up_refusal(TopUpLimits(), NANO_PER_UNIT, 0, "k", "wampum")
+    assert refused is not None
+    assert refused.code == "topup.channel"
+    assert "cash, transfer" in refused.detail
 
 
 def test_a_copy_body_is_what_the_manual_says() -> None:

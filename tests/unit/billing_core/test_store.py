@@ -65,7 +65,7 @@ async def committed(store: LedgerStore, park: Park) -> None:
         park.engine.applied(checkpoint)
 
 
-async def paid(store: LedgerStore, account: str, yuan: int, key: str, channel: str = "counter") -> Receipt:
+async def paid(store: LedgerStore, account: str, yuan: int, key: str, channel: str = "cash") -> Receipt:
     return await store.top_up(account, yuan * CENT_MINOR, channel, key, "ann", "desk-1", NOW_NS)
 
 
