@@ -37,7 +37,7 @@ from scada.scan import Instant
 
 __all__ = ["STATES", "CreditControl", "StopRecord", "Wish"]
 
-RETRY_S: Final = (60, 300, 900)  # real seconds: 1, 5, 15 minutes (domain E.2); the last one repeats
+RETRY_S: Final = (60, 300, 900)  # real seconds: 1, 5, 15 minutes; the last one repeats
 LEAST_TENANTS_HELD: Final = 2  # the mass-trip guard never holds a single tenant, however small the park
 
 

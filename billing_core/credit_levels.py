@@ -1,6 +1,6 @@
 """How a balance reads: the states of credit, which may follow which, and the level a balance stands at.
 
-Source: domain notes E.2; hysteresis: a threshold is armed again above 1.1 times its amount.
+Source: practice of prepaid utilities; hysteresis: a threshold is armed again above 1.1 times its amount.
 """
 
 from typing import Final

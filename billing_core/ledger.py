@@ -82,7 +82,7 @@ class TopUpLimits:
     """What may be paid in at once. Amounts in nano."""
 
     least_nano: int = NANO_PER_UNIT  # one unit of the currency
-    most_nano: int = 5_000 * NANO_PER_UNIT  # common limit of Chinese counters, product.md A
+    most_nano: int = 5_000 * NANO_PER_UNIT  # common limit of Chinese counters
     balance_most_nano: int = 1_000_000 * NANO_PER_UNIT  # hoarding limit
     step_nano: int = NANO_PER_UNIT // 100  # smallest coin
 

@@ -1,6 +1,6 @@
 """What one new register reading means, seen from the last one: the same, forward, rolled over, or doubtful.
 
-The rules, which kernel and reference share as a text and not as code (domain D.1 items 5 and 6):
+The rules, which kernel and reference share as a text and not as code:
 
 * forward    reading >= last; the step is believed when it is at most one count more than the connection can carry in
              the time since the register was last seen to move. Stillness counts for REFRESH_S_MAX at most, because
@@ -21,7 +21,7 @@ from billing_core.columns import HELD_JUMP, HELD_NONE, HELD_REVERSE
 from billing_core.compiled import inlined
 
 REFRESH_S_MAX: Final = 900  # slowest refresh of M-Bus gateways in the field: a quarter of an hour
-ROLLOVER_SHARE: Final = 10  # last above 0.9 M, reading below 0.1 M (domain D.1-5)
+ROLLOVER_SHARE: Final = 10  # last above 0.9 M, reading below 0.1 M
 
 
 @inlined

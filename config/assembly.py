@@ -22,7 +22,9 @@ from scada.control import Breaker
 from scada.tags import TagTable
 from scada.topology import Edge, Network, Node
 
-OVERLOAD: Final = Fraction(12, 10)  # a connection carries at most 1.2 times its rating for long (domain notes H.4)
+OVERLOAD: Final = Fraction(
+    12, 10
+)  # a connection carries at most 1.2 times its rating for long (VEE practice: maximum check)
 SECONDS_PER_HOUR: Final = 3600
 MILLI: Final = 1000
 FIXED_NAMES: Final[Mapping[str, settings.Name]] = {

@@ -113,7 +113,7 @@ class FriendlyTable(Table):
 
 
 class CreditTable(Table):
-    """Credit control; defaults after the practice of State Grid companies (domain notes, E.2)."""
+    """Credit control; defaults after the practice of State Grid companies."""
 
     automatic: bool = True  # False: a person switches, the system only reminds
     reconnect: bool = True  # close again by itself after a top-up

@@ -25,7 +25,7 @@ from scada.quality import UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION
 from scada.stage import Stage
 
 NS_PER_MS: Final = 1_000_000
-MISSES_LOST: Final = 3  # missed polls until a device, or a gateway, counts as lost (domain practice)
+MISSES_LOST: Final = 3  # missed polls until a device, or a gateway, counts as lost (usual practice)
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0  # a repaired meter is seen within a minute
 JITTER: Final = 0.2

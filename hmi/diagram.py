@@ -2,7 +2,7 @@
 
 Sources stand on top, each level of the network one row below; busbars of one voltage that a breaker joins stand side by
 side with their coupler between them. Rule: geometry only, no tag and no SVG, so a test can measure it.
-Symbols after IEC 60617 as SCADA systems draw them (domain reference G.2).
+Symbols after IEC 60617 as SCADA systems draw them.
 """
 
 from collections import defaultdict
@@ -12,11 +12,12 @@ from typing import Final, Literal
 
 from scada.topology import Edge, Network, Node
 
-PITCH: Final = 98  # column width: a value with its unit at 14 px; fifteen columns fit a screen of 1920 px
+PITCH: Final = 76  # column width: a value with its unit at 14 px; fifteen columns fit a screen of 1440 px
 TERMINAL_EDGES: Final = 2
 LEVEL: Final = 156  # height of one level: breaker, then three values, then the next node
-MARGIN_X: Final = 90
+MARGIN_X: Final = 64  # the word of a position stands left of its breaker
 MARGIN_Y: Final = 56
+MARGIN_RIGHT: Final = 8
 OVERHANG: Final = 34  # busbar beyond its outermost column
 SLOTS_MIN: Final = 3  # a busbar has room for its name left of its incomer
 SYMBOL_Y: Final = 40  # breaker below the node above
@@ -151,7 +152,7 @@ class _Layout:
         drawing.edges = [
             self._placed_down(upper, edge, lower) for upper, edges in self._below.items() for edge, lower in edges
         ] + [self._placed_along(edge) for edge in self._couplers]
-        drawing.width = max(box.right for box in drawing.boxes()) + MARGIN_X / 2
+        drawing.width = max(box.right for box in drawing.boxes()) + MARGIN_RIGHT
         drawing.height = max(box.bottom for box in drawing.boxes()) + MARGIN_Y / 2
         return drawing
 
@@ -242,11 +243,11 @@ def _edge_boxes(placed: PlacedEdge) -> list[Box]:
     half_w, half_h = (BREAKER_H / 2, BREAKER_W / 2) if placed.way == "along" else (BREAKER_W / 2, BREAKER_H / 2)
     boxes = [Box(edge.id, x - half_w, y - half_h, x + half_w, y + half_h)]
     if placed.way == "along":
-        boxes.append(Box(f"{edge.id} name", x - 40, y - 42, x + 40, y - 16))
+        boxes.append(Box(f"{edge.id} name", x - 50, y - 42, x + 50, y - 24))
         return boxes
     boxes.append(Box(f"{edge.id} word", x - PITCH + BREAKER_W, y - 9, x - 13, y + 9))
     top = placed.y1 + VALUES_Y - 14
-    boxes.append(Box(f"{edge.id} values", x + 6, top, x + PITCH - 6, top + VALUE_LINES * VALUE_STEP))
+    boxes.append(Box(f"{edge.id} values", x + 6, top, x + PITCH - 4, top + VALUE_LINES * VALUE_STEP))
     return boxes
 
 
@@ -258,11 +259,11 @@ def _node_boxes(placed: PlacedNode) -> list[Box]:
         return [Box(f"{node.id} name", placed.x1, y - 22, placed.x1 + 1.2 * PITCH, y - 5)]
     if node.kind == "source":
         return [Box(node.id, x - 10, y - 18, x + 10, y), Box(f"{node.id} name", x + 14, y - 22, x + PITCH, y - 5)]
-    half = PITCH / 2 - 2
+    half = PITCH / 2 - 1
     return [Box(f"{node.id} name", x - half, y + 8, x + half, y + 8 + LABEL_LINES * LABEL_STEP)]
 
 
-def wrap(text: str, lines: int = LABEL_LINES, width: float = PITCH - 8) -> list[str]:
+def wrap(text: str, lines: int = LABEL_LINES, width: float = PITCH - 4) -> list[str]:
     """Break a label into lines that fit a column at 14 px: between Chinese characters, at spaces in Latin text."""
     found: list[str] = [""]
     for piece in _pieces(text):

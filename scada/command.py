@@ -25,7 +25,7 @@ STATES: Final[tuple[State, ...]] = (
     "expired",  # selected and not operated in time
 )
 
-# After domain practice for select-before-operate with enhanced security (IEC 61850-7-2, ctlModel 4).
+# After the practice of select-before-operate with enhanced security (IEC 61850-7-2, ctlModel 4).
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     "idle": frozenset({"selected"}),
     "selected": frozenset({"sent", "cancelled", "expired"}),

@@ -32,8 +32,8 @@ from scada.scan import Instant
 __all__ = ["CLOSED", "OPEN", "STATES", "TRANSITIONS", "Breaker", "Command", "Condition", "ControlDesk"]
 
 STREAM: Final = "command"  # of the journal
-SELECT_S: Final = 30.0  # IEC 61850 sboTimeout, the domain's default
-ANSWER_S: Final = 5.0  # domain practice: the device answers a command within 5 s or it is not waited for
+SELECT_S: Final = 30.0  # sboTimeout of IEC 61850-7-2; half a minute is the usual default
+ANSWER_S: Final = 5.0  # usual practice: the device answers a command within 5 s or it is not waited for
 FRESH_S: Final = 5.0  # two scans of a slow bus and a second for its queue; older positions are no ground for switching
 FINISHED_KEPT: Final = 1000  # finished commands that can still be asked for; the rest is in the journal
 

@@ -46,7 +46,7 @@ class Role:
     read_only: bool
 
 
-# Limits: a checkpoint of the largest park takes milliseconds (targets.md P11c), so ten seconds mean that something is
+# Limits: a checkpoint of the largest park takes milliseconds, so ten seconds mean that something is
 # wrong; a person does not wait longer for a page. The historian's batches may meet compression work of TimescaleDB.
 ROLES: Final[Mapping[RoleName, Role]] = {
     "ledger": Role(1, "on", 10_000, 3_000, 10_000, 15.0, False),
@@ -185,7 +185,7 @@ class Database:
 
 
 def settings(role: Role) -> dict[str, str]:
-    """Return the session settings of a role. targets.md section 6."""
+    """Return the session settings of a role."""
     return {
         "search_path": f"{SCHEMA}, public",
         "timezone": "UTC",

@@ -35,7 +35,7 @@ SETTINGS: Final[dict[str, str]] = {
     # Nobody outside this machine's user reaches it.
     "listen_addresses": "''",
     "unix_socket_permissions": "0700",
-    # What was acknowledged is on the disk: targets.md section 6.
+    # What was acknowledged is on the disk, and a damaged page is noticed.
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",

@@ -30,7 +30,7 @@ from scada.scan import Instant
 from scada.spool import Spool
 from scada.tags import TagTable
 
-HEARTBEAT_S: Final = 600.0  # domain.md H.3: every 5 to 15 minutes
+HEARTBEAT_S: Final = 600.0  # usual practice: every 5 to 15 minutes
 HEARTBEAT_SPREAD: Final = 0.25  # of the period, so that the tags of one start do not beat together for ever
 GOLDEN: Final = 0.618_033_988_749_895  # spreads any number of rows evenly
 RETENTION_DAYS: Final = 400  # a year and a month to compare with
@@ -98,7 +98,7 @@ class Historian:
     def record(self, instant: Instant, work: Columns) -> None:
         """Phase "record": buffer the values that differ from what was last recorded, or that have been silent too long.
 
-        A change of quality always counts, a change of value when it is beyond the tag's deadband (domain.md H.3). A
+        A change of quality always counts, a change of value when it is beyond the tag's deadband. A
         good value is recorded at its source time, everything else at the scan's: when it became so.
         """
         tags = work.tags

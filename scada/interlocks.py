@@ -61,7 +61,7 @@ class Interlock:
     blocks: bool = True
 
 
-# Source: IEC 61850-7-2 AddCause and the domain's rules for select-before-operate; the order is that of the faceplate.
+# Source: IEC 61850-7-2 AddCause and the usual rules of select-before-operate; the order is that of the faceplate.
 INTERLOCKS: Final[tuple[Interlock, ...]] = (
     Interlock("interlock.offline", BOTH, lambda s: s.online, "The device answers"),
     Interlock("interlock.quality", BOTH, lambda s: s.position_good, "The position is read with good quality"),

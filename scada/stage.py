@@ -12,7 +12,7 @@ from scada.clock import NS_PER_S
 from scada.image import Columns, Layout
 from scada.quality import BAD_NO_COMMUNICATION, UNCERTAIN_NO_COMMUNICATION, good_mask
 
-STALE_SCANS: Final = 3  # domain practice: stale = max(3 scan periods, STALE_LEAST_S)
+STALE_SCANS: Final = 3  # usual practice: stale = max(3 scan periods, STALE_LEAST_S)
 STALE_LEAST_S: Final = 10
 BAD_AFTER_S: Final = 60  # a stale value is uncertain first, and bad after a minute
 

@@ -1,7 +1,7 @@
 """How long alarm evaluation takes a scan, and how long a flood of transitions takes until it is on the disk.
 
 Run: .venv/bin/python tests/bench/bench_alarms.py
-Goal (targets.md P13): 100,000 tags with four limits each at most 3 ms a scan; 10,000 transitions journalled within 1 s.
+Goal: 100,000 tags with four limits each at most 3 ms a scan; 10,000 transitions journalled within 1 s.
 Every figure comes with a check in the same run: the kernel's answer is compared with its slow twin's.
 """
 

@@ -1,4 +1,4 @@
-"""The table of the alarm life cycle, cell by cell against domain practice (ISA-18.2 states A to D)."""
+"""The table of the alarm life cycle, cell by cell against ISA-18.2, states A to D."""
 
 import itertools
 

@@ -25,7 +25,7 @@ async def show(connection: Database, name: str) -> Any:
     return row[0]
 
 
-# targets.md section 6: what a role's connection must have in force, asked of the server itself.
+# What a role's connection must have in force, asked of the server itself.
 DURABILITY = [
     ("ledger", "fsync", "on"),
     ("ledger", "full_page_writes", "on"),
