@@ -10,6 +10,7 @@ from hmi.passwords import PasswordHashes
 from hmi.render import Renderer
 from hmi.sessions import Sessions
 from hmi.throttle import Throttle
+from hmi.today import Today
 from hmi.views import Views
 from scada.clock import Clock
 from scada.database import Database
@@ -23,6 +24,7 @@ class Context:
     plant: Plant
     lookup: Lookup
     views: Views
+    today: Today
     render: Renderer
     languages: dict[str, Texts]
     hub: Hub

@@ -26,6 +26,7 @@ VALUE_STEP: Final = 18
 VALUE_LINES: Final = 3
 LABEL_LINES: Final = 3
 LABEL_STEP: Final = 17
+WRAP_STEP: Final = 4
 BREAKER_W: Final = 18
 BREAKER_H: Final = 26
 CIRCLE_R: Final = 15
@@ -264,16 +265,24 @@ def _node_boxes(placed: PlacedNode) -> list[Box]:
 
 
 def wrap(text: str, lines: int = LABEL_LINES, width: float = PITCH - 4) -> list[str]:
-    """Break a label into lines that fit a column at 14 px: between Chinese characters, at spaces in Latin text."""
-    found: list[str] = [""]
-    for piece in _pieces(text):
-        if found[-1] and text_width(found[-1] + piece) > width:
-            found.append("")
-        found[-1] += piece
-    found = [line.strip() for line in found]
+    """Break a label into lines that fit a column at 14 px, about equally long: no last line of a single character."""
+    found = _broken(text, width)
+    narrower = width
+    while len(found) > 1 and len(closer := _broken(text, narrower := narrower - WRAP_STEP)) == len(found):
+        found = closer
     if len(found) > lines:
         found = [*found[: lines - 1], found[lines - 1].rstrip() + "…"]
     return found
+
+
+def _broken(text: str, width: float) -> list[str]:
+    """Fill lines of a width one after another: between Chinese characters, at spaces in Latin text."""
+    found: list[str] = [""]
+    for piece in _pieces(text):
+        if found[-1] and text_width((found[-1] + piece).rstrip()) > width:
+            found.append("")
+        found[-1] += piece
+    return [line.strip() for line in found]
 
 
 def text_width(text: str, size_px: float = 14) -> float:

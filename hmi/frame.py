@@ -1,6 +1,6 @@
 """The frame that all pages share: alarm banner on top, navigation left, status below, and the page's own content."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -11,6 +11,7 @@ from hmi.lookup import CORE
 from hmi.views import BANNER_MAX, PRIORITIES
 from hmi.visitor import Visitor
 from scada.errors import Refused
+from scada.link import ReleaseCredit
 from scada.roles import Permission
 
 # path, English name, permission that shows it
@@ -22,6 +23,7 @@ NAVIGATION: Final[tuple[tuple[str, str, Permission], ...]] = (
     ("/alarms", N_("Alarms"), "view"),
     ("/users", N_("Users"), "user.manage"),
 )
+REFRESH_S: Final = 5.0  # lists out of SQL; live values come by websocket
 HEAD: Final = '<link rel="stylesheet" href="/static/style.css"><script src="/static/live.js" defer></script>'
 
 
@@ -52,12 +54,59 @@ def frame(visitor: Visitor, title: str, live: str = "none") -> Iterator[None]:
     )
     ui.html(html, sanitize=False)
     with ui.element("div").classes("wk-main"):
+        _held_stops(visitor)
         yield
 
 
-def fragment(visitor: Visitor, template: str, **context: object) -> None:
+def _held_stops(visitor: Visitor) -> None:
+    """Put the note that switch-offs wait for a person on the page; it shows itself while the core says that some do."""
+    texts = visitor.texts
+    held = visitor.context.lookup.row("X", CORE, "CreditHeld")
+    may = visitor.may("breaker.switch")
+    fragment(visitor, "held.html", held=held, may_release=may)
+    if not may:
+        return
+    with ui.dialog() as dialog, ui.card().classes("wk-dialog"):
+        ui.label(texts("Release the held switch-offs?")).classes("wk-title")
+        ui.label(
+            texts(
+                "Many tenants ran out of credit at once. That may be a fault of prices or readings: look at the tenants"
+                " first. Once released, their supplies are switched off one after another."
+            )
+        )
+        with ui.row():
+            ui.button(texts("Cancel"), on_click=dialog.close).props("unelevated no-caps autofocus color=blue-grey-8")
+            confirm = ui.button(texts("Release")).props("outline no-caps color=grey-9").classes("wk-confirm-release")
+
+    @visitor.guarded("breaker.switch")
+    async def release(*_: object) -> None:
+        dialog.close()
+        await visitor.context.core.call(ReleaseCredit, **visitor.who("breaker.switch"))
+        ui.notify(texts("Released"), position="top")
+
+    confirm.on_click(release)
+    ui.on("release", dialog.open)
+
+
+def refreshed(visitor: Visitor, make: Callable[[], Awaitable[str]], every_s: float = REFRESH_S) -> ui.html:
+    """Put HTML on the page that is made anew every so often, for as long as the visitor's session lives."""
+    shown = ui.html("", sanitize=False)
+
+    async def refresh() -> None:
+        if visitor.context.sessions.alive(visitor.session_hash) is None:
+            return
+        html = await make()
+        if shown.content != html:
+            shown.content = html
+
+    ui.timer(0.0, refresh, once=True)
+    ui.timer(every_s, refresh)
+    return shown
+
+
+def fragment(visitor: Visitor, template: str, **context: object) -> ui.html:
     """Put a rendered template on the page. Templates escape every value they show."""
-    ui.html(visitor.context.render(template, visitor.texts, **context), sanitize=False)
+    return ui.html(visitor.context.render(template, visitor.texts, **context), sanitize=False)
 
 
 def admitted(visitor: Visitor, permission: Permission) -> bool:

@@ -24,6 +24,8 @@ from loguru import logger
 from scada.image import ImageGone, ImageReader, Snapshot
 from scada.quality import SEVERITY_SHIFT
 
+GOOD: Final = 0
+UNCERTAIN: Final = 1
 BAD: Final = 2
 MAILBOX_MAX: Final = 4  # deltas a browser may be behind before it is sent a whole frame instead
 POLL_PART: Final = 0.2  # the image is looked at this often within a scan period

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from hmi.i18n import Texts
 from hmi.lookup import NO_ROW, Lookup
-from hmi.words import of_tag, word
+from hmi.words import of_tag, symbol, word
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -37,9 +37,8 @@ class Renderer:
             "word": lambda group, code: word(group, code, texts),
             "live": lambda row, tag="span", unit=True: self._live(row, texts, tag, unit),
             "attributes": lambda row: self._attributes(row, texts),
-            "figure": lambda key, decimals=0: Markup(
-                '<span class="wk-value" data-row="{}" data-decimals="{}">----</span>'
-            ).format(key, decimals),
+            "figure": _figure,
+            "symbol": symbol,
             "name": lambda owner: self._lookup.name(owner, texts.language),
             "pick": texts.pick,
         }
@@ -50,8 +49,8 @@ class Renderer:
         if row == NO_ROW:
             return Markup('<span class="wk-note">–</span>')
         shown = self._lookup.tag(row)
-        symbol = shown.currency or shown.unit
-        after = Markup('<span class="wk-unit">{}</span>').format(symbol) if unit and symbol else Markup("")
+        written = shown.currency or symbol(shown.unit)
+        after = Markup('<span class="wk-unit">{}</span>').format(written) if unit and written else Markup("")
         return Markup("<{0} class='wk-value' {1}>----</{0}>{2}").format(
             Markup(escape(tag)), self._attributes(row, texts), after
         )
@@ -71,5 +70,4 @@ def _figure(key: str, decimals: int = 0) -> Markup:
 
 
 def _json(value: Any) -> str:
-
     return json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,7 @@ request to the core; the room writes its own two tables, users and sessions.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,8 @@ from hmi.passwords import PasswordHashes
 from hmi.render import Renderer
 from hmi.sessions import Sessions
 from hmi.throttle import Throttle
+from hmi.today import RENEW_S as TODAY_S
+from hmi.today import Today
 from hmi.views import Views
 from scada.clock import SystemClock
 from scada.database import Database
@@ -69,14 +71,15 @@ async def run_hmi(room: Room, plant: Plant, port: int, host: str = HOST) -> None
     )
     tasks = [
         asyncio.ensure_future(context.hub.run()),
-        asyncio.ensure_future(_keep_sessions(context.sessions)),
+        asyncio.ensure_future(_keep(context.sessions.renew, RENEW_S)),
+        asyncio.ensure_future(_keep(context.today.renew, TODAY_S)),
         asyncio.ensure_future(ensure_administrator(context.own, context.hashes, f"http://{host}:{port}/")),
     ]
     serving = asyncio.ensure_future(server.serve())
     stopping = asyncio.ensure_future(room.stop.wait())
     logger.info("HMI on http://{}:{}/", host, port)
     try:
-        done, _ = await asyncio.wait({serving, stopping, *tasks[:2]}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({serving, stopping, *tasks[:3]}, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopping}:
             task.result()  # a programmer's error ends the room, and the supervisor starts it again
     finally:
@@ -91,7 +94,9 @@ async def run_hmi(room: Room, plant: Plant, port: int, host: str = HOST) -> None
 def build_context(room: Room, plant: Plant) -> Context:
     """Make the services of the room."""
     lookup = Lookup(plant)
-    views = Views(lookup)
+    reads = Database(room.database_url, "read")
+    today = Today(lookup, reads, room.clock)
+    views = Views(lookup, today)
     own = Database(room.database_url, "ledger")
     people_clock = SystemClock()
     return Context(
@@ -103,7 +108,8 @@ def build_context(room: Room, plant: Plant) -> Context:
         hub=Hub(ImageReader(room.data.image, plant.layout), views, plant.scan_period_s),
         core=CoreClient(room.reactor, room.data.core_socket),
         own=own,
-        reads=Database(room.database_url, "read"),
+        reads=reads,
+        today=today,
         sessions=Sessions(own, people_clock),
         hashes=PasswordHashes(),
         throttle=Throttle(),
@@ -133,9 +139,9 @@ def build_app(context: Context) -> FastAPI:
     return app
 
 
-async def _keep_sessions(sessions: Sessions) -> None:
-    """Keep the room's copy of the sessions in step with SQL; while the data base is away it stays as it is."""
+async def _keep(renew: Callable[[], Awaitable[None]], every_s: float) -> None:
+    """Keep a copy of the room in step with SQL; while the data base is away it stays as it is."""
     while True:
         with contextlib.suppress(DatabaseAway):
-            await sessions.renew()
-        await asyncio.sleep(RENEW_S)
+            await renew()
+        await asyncio.sleep(every_s)

@@ -9,27 +9,29 @@ from typing import Any, Final
 import numpy as np
 
 from alarms.lifecycle import CONDITION_ON, STATES
-from hmi.live import BAD, Figures, View
+from hmi.live import BAD, GOOD, UNCERTAIN, Figures, View
 from hmi.lookup import CORE, CURRENT, ENERGY, NO_ROW, POWER, VOLTAGE, Lookup
+from hmi.today import Today
+from hmi.words import symbol
 from scada.image import Snapshot
 from scada.quality import bad_mask, good_mask
 from scada.topology import Network
 
-BANNER_MAX: Final = 5  # domain reference G.1: the 3-5 most urgent
+BANNER_MAX: Final = 5  # ISA-101 practice: the 3-5 most urgent
 ALARMS_MAX: Final = 500  # rows a person can still read in one list
 PRIORITIES: Final = (1, 2, 3, 4)
-GOOD, UNCERTAIN = 0, 1
 NORMAL: Final = STATES.index("normal")
 ACTIVE: Final = tuple(state in CONDITION_ON for state in STATES)
 UNACKNOWLEDGED: Final = tuple(state in ("unacknowledged", "returned") for state in STATES)
-FRAME_MEASURES: Final = ("ScanMs", "DatabaseConnected", "LedgerBehindS")
+FRAME_MEASURES: Final = ("ScanMs", "DatabaseConnected", "LedgerBehindS", "CreditHeld")
 
 
 class Views:
     """Makes the view of a page key; KeyError when there is no such page."""
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, today: Today | None = None) -> None:
         self._lookup = lookup
+        self._today = today
         self._kinds: dict[str, Callable[[str], View]] = {
             "frame": lambda _: self._frame(),
             "overview": lambda _: self._overview(),
@@ -93,6 +95,8 @@ class Views:
 
     def _overview_figures(self, snapshot: Snapshot) -> Figures:
         figures: dict[str, tuple[float | None, int]] = dict(_alarm_figures(snapshot))
+        if self._today is not None:
+            figures.update(self._today.figures(snapshot))
         for building, rows in self.buildings.items():
             figures[f"power/{building}"] = _sum(snapshot, rows)
         for network, rows in self.stations.items():
@@ -192,14 +196,20 @@ class Views:
             int(UNACKNOWLEDGED[state]),
             round(value, 3) if np.isfinite(value) else None,
             int(alarms.since[row]) // 1_000_000,
-            definition.unit,
+            symbol(definition.unit),
             [
-                text.removeprefix(name).removeprefix(": ").strip()
+                without_name(text, name)
                 for text, name in zip((definition.text_zh, definition.text_en), source, strict=True)
             ],
             source,
             self._lookup.page_of(definition.source),
         ]
+
+
+def without_name(text: str, name: str) -> str:
+    """Return an alarm's text without the name of its source, which stands beside it."""
+    text = text.removeprefix(name).removeprefix(":").strip()
+    return text[:1].upper() + text[1:]
 
 
 def _sum(snapshot: Snapshot, rows: list[int]) -> tuple[float | None, int]:

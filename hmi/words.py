@@ -130,7 +130,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "BadSensorFailure": N_("Sensor failure"),
         "BadOutOfService": N_("Out of service"),
     },
-    "condition": {  # what must hold; domain reference G.3
+    "condition": {  # what must hold
         "interlock.offline": N_("The device answers"),
         "interlock.quality": N_("The position is read with good quality"),
         "interlock.stale": N_("The position is fresh"),
@@ -185,6 +185,14 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "user.form": N_("Lower-case letters, digits, dot, dash and underscore only."),
     },
 }
+
+
+SYMBOLS: Final = {"m3": "m³", "m3/h": "m³/h"}  # units whose configured name is not how a person writes them
+
+
+def symbol(unit: str) -> str:
+    """Return a unit as it is written on a screen."""
+    return SYMBOLS.get(unit, unit)
 
 
 def word(group: str, code: str, texts: Texts) -> str:

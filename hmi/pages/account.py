@@ -1,6 +1,7 @@
 """Account page, level 3: live balance, meters with their charge and price, recent entries, and the counter's top-up."""
 
 import uuid
+from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -10,15 +11,18 @@ from starlette.requests import Request
 from billing_core.points import AccountSpec
 from hmi import queries
 from hmi.context import Context
-from hmi.frame import admitted, fragment, frame
+from hmi.frame import admitted, fragment, frame, refreshed
 from hmi.money import amount_minor, money, quantity
 from hmi.visitor import Visitor
-from hmi.words import word
+from hmi.words import symbol, word
 from scada.errors import DatabaseAway
 from scada.link import TopUp
 
 CHANNELS: Final = ("cash", "transfer", "card", "wechat", "alipay")
 TIME_FORM: Final = "%Y-%m-%d %H:%M:%S"
+HOUR_FORM: Final = "%Y-%m-%d %H:00"
+BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)  # an opening balance was there before the first scan
+SYSTEM: Final = "system"  # the core itself, as an author of transfers
 
 
 def register(context: Context) -> None:
@@ -34,12 +38,11 @@ def register(context: Context) -> None:
             with frame(visitor, account):
                 ui.label(visitor.texts("There is no such account."))
             return
-        statement = await _statement(visitor, account)
         with frame(visitor, visitor.texts.pick(spec), f"account/{account}"):
             fragment(visitor, "account.html", **_facts(visitor, spec))
             if visitor.may("account.topup"):
                 _TopUpForm(visitor, spec).draw()
-            fragment(visitor, "statement.html", **statement)
+            refreshed(visitor, lambda: _statement(visitor, account))
 
 
 def _facts(visitor: Visitor, account: AccountSpec) -> dict[str, object]:
@@ -58,7 +61,7 @@ def _facts(visitor: Visitor, account: AccountSpec) -> dict[str, object]:
             {
                 "meter": point.meter,
                 "medium": point.medium,
-                "unit": point.unit,
+                "unit": symbol(point.unit),
                 "billed": lookup.row("P", point.id, "Billed"),
                 "charged": lookup.row("P", point.id, "Charged"),
                 "price": lookup.row("P", point.id, "Price"),
@@ -69,39 +72,41 @@ def _facts(visitor: Visitor, account: AccountSpec) -> dict[str, object]:
     }
 
 
-async def _statement(visitor: Visitor, account: str) -> dict[str, object]:
-    """Return recent entries and charges as text, or the note that says why there are none."""
+async def _statement(visitor: Visitor, account: str) -> str:
+    """Return recent entries and charges as HTML, or the note that says why there are none."""
     context = visitor.context
     zone = ZoneInfo(context.plant.site.timezone)
     try:
         async with context.reads.transaction() as cursor:
             entries = await queries.entries(cursor, account)
-            charges = await queries.charges(cursor, account)
+            charges = await queries.charges(cursor, account, context.plant.site.timezone)
     except DatabaseAway as error:
-        return {"entries": [], "charges": [], "note": visitor.explain(error)}
-    return {
-        "note": "",
-        "entries": [
+        return context.render("note.html", visitor.texts, note=visitor.explain(error))
+    return context.render(
+        "statement.html",
+        visitor.texts,
+        entries=[
             {
-                "at": e.at.astimezone(zone).strftime(TIME_FORM),
+                "at": "–" if e.at <= BEFORE_ALL else e.at.astimezone(zone).strftime(TIME_FORM),
                 "kind": e.kind,
-                "text": e.memo,
+                "text": word("channel", e.memo, visitor.texts) if e.kind == "topup" else "",
                 "amount": money(e.nano),
-                "user": e.who,
+                "user": word("role", e.who, visitor.texts) if e.who == SYSTEM else e.who,
             }
             for e in entries
         ],
-        "charges": [
+        charges=[
             {
-                "at": c.at.astimezone(zone).strftime(TIME_FORM),
+                "at": c.at.astimezone(zone).strftime(HOUR_FORM),
                 "meter": c.meter,
                 "quantity": quantity(c.milli),
-                "unit": c.unit,
+                "unit": symbol(c.unit),
                 "amount": money(c.nano, 4),
             }
             for c in charges
         ],
-    }
+        currency=context.plant.site.currency,
+    )
 
 
 class _TopUpForm:
@@ -116,7 +121,7 @@ class _TopUpForm:
         visitor, texts = self._visitor, self._visitor.texts
         channels = {channel: word("channel", channel, texts) for channel in CHANNELS}
         with ui.element("section").classes("wk-panel").style("margin-top:12px"):
-            ui.label(texts("Top up at the counter")).style("font-size:15px;font-weight:600")
+            ui.label(texts("Top up at the counter")).classes("wk-heading")
             with ui.row().style("align-items:center;gap:16px"):
                 self._amount = (
                     ui.input(texts("Amount ({currency})", currency=self._account.currency))
@@ -138,7 +143,7 @@ class _TopUpForm:
         shown = money(minor * 10 ** (9 - visitor.context.plant.site.currency_exponent))
         channel = str(self._channel.value)
         with ui.dialog() as dialog, ui.card().classes("wk-dialog"):
-            ui.label(texts("Confirm the payment")).style("font-size:17px;font-weight:600")
+            ui.label(texts("Confirm the payment")).classes("wk-title")
             facts = [
                 (texts("Tenant"), texts.pick(self._account)),
                 (texts("Account"), self._account.id),

@@ -11,8 +11,8 @@ from alarms.lifecycle import STATES
 from alarms.store import recent
 from hmi import queries
 from hmi.context import Context
-from hmi.frame import admitted, fragment, frame
-from hmi.views import ALARMS_MAX, NORMAL, PRIORITIES
+from hmi.frame import admitted, fragment, frame, refreshed
+from hmi.views import ALARMS_MAX, NORMAL, PRIORITIES, without_name
 from hmi.visitor import Visitor
 from hmi.words import words
 from scada.errors import DatabaseAway, Refused
@@ -31,10 +31,9 @@ def register(context: Context) -> None:
         visitor = Visitor(context, request)
         if not admitted(visitor, "view"):
             return
-        journal = await _journal(visitor)
         with frame(visitor, visitor.texts("Alarms"), "alarms"):
             _list(visitor)
-            fragment(visitor, "journal.html", **journal)
+            refreshed(visitor, lambda: _journal(visitor))
         if visitor.may("alarm.acknowledge"):
             _acknowledgement(visitor)
 
@@ -97,23 +96,27 @@ def _acknowledgement(visitor: Visitor) -> None:
     ui.on("acknowledge", ask)
 
 
-async def _journal(visitor: Visitor) -> dict[str, object]:
+async def _journal(visitor: Visitor) -> str:
+    """Return the newest lines of the journal as HTML, or the note that says why there are none."""
     context = visitor.context
     zone = ZoneInfo(context.plant.site.timezone)
     try:
         async with context.reads.transaction() as cursor:
             found = await recent(cursor, lines=JOURNAL_MAX)
     except DatabaseAway as error:
-        return {"entries": [], "note": visitor.explain(error)}
-    lines = [
-        {
-            "at": queries.utc_of(line.plant_time_ns).astimezone(zone).strftime(TIME_FORM),
-            "entry": line.event,
-            "source": context.lookup.name(line.source, visitor.texts.language),
-            "text": line.text_zh if visitor.texts.language == "zh" else line.text_en,
-            "user": line.user,
-            "comment": line.comment,
-        }
-        for line in found
-    ]
-    return {"entries": lines, "note": ""}
+        return context.render("note.html", visitor.texts, note=visitor.explain(error))
+    lines = []
+    for line in found:
+        source = context.lookup.name(line.source, visitor.texts.language)
+        text = line.text_zh if visitor.texts.language == "zh" else line.text_en
+        lines.append(
+            {
+                "at": queries.utc_of(line.plant_time_ns).astimezone(zone).strftime(TIME_FORM),
+                "entry": line.event,
+                "source": source,
+                "text": without_name(text, source),
+                "user": line.user,
+                "comment": line.comment,
+            }
+        )
+    return context.render("journal.html", visitor.texts, entries=lines)

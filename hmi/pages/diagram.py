@@ -12,9 +12,10 @@ from hmi.lookup import CURRENT, POWER, VOLTAGE, Lookup
 from hmi.visitor import Visitor
 from hmi.words import words
 from scada.position import POSITIONS
-from scada.topology import Edge, Node
+from scada.topology import Edge, Network, Node
 
 KILO = 1000
+SCALE_MAX = 1.35  # a wide screen shows the same drawing larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ def _draw(visitor: Visitor, key: str, drawings: dict[str, Drawing]) -> None:
             network=network,
             networks=visitor.context.plant.networks,
             drawing=drawings[key],
-            rows={edge.id: _rows(lookup, edge) for edge in network.edges},
+            rows={edge.id: _rows(lookup, edge, network) for edge in network.edges},
+            scale_max=SCALE_MAX,
             energised={node.id: lookup.row("D", node.id, "Energised") for node in network.nodes},
             position_words=words("position", POSITIONS, visitor.texts),
             unit_of=lambda row: lookup.tag(row).unit,
@@ -64,10 +66,13 @@ def _draw(visitor: Visitor, key: str, drawings: dict[str, Drawing]) -> None:
         )
 
 
-def _rows(lookup: Lookup, edge: Edge) -> BreakerRows:
+def _rows(lookup: Lookup, edge: Edge, network: Network) -> BreakerRows:
+    """Return what stands beside a breaker: the voltage beside those between busbars only, a feeder has the same."""
     if not edge.device:
         return BreakerRows(-1, -1, ())
-    values = tuple(lookup.row("M", edge.device, *names) for names in (POWER, CURRENT, VOLTAGE))
+    loads = {node.id for node in network.nodes if node.kind == "load"}
+    measures = (POWER, CURRENT) if {edge.a, edge.b} & loads else (POWER, CURRENT, VOLTAGE)
+    values = tuple(lookup.row("M", edge.device, *names) for names in measures)
     return BreakerRows(lookup.row("M", edge.device, "Position"), lookup.row("M", edge.device, "Discrepancy"), values)
 
 

@@ -2,19 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from nicegui import ui
 from starlette.requests import Request
 
 from hmi import passwords, users
 from hmi.context import Context
-from hmi.frame import admitted, frame
+from hmi.frame import admitted, fragment, frame
 from hmi.visitor import Visitor
 from hmi.words import word
 from scada.errors import Refused
-
-HEADINGS: Final = ("login", "role", "state", "actions")
 
 
 def register(context: Context) -> None:
@@ -38,7 +36,7 @@ class _People:
 
     async def draw(self) -> None:
         texts = self._visitor.texts
-        ui.label(texts("Users")).style("font-size:19px;font-weight:600;margin-bottom:10px")
+        fragment(self._visitor, "heading.html", title=texts("Users"), id="")
         self._rows = ui.element("table").classes("wk-table")
         await self._fill()
         with ui.row().style("align-items:center;gap:16px;margin-top:16px"):

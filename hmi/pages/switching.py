@@ -1,7 +1,7 @@
 """Switching from the faceplate: conditions, select, confirm, operate, progress until verified or failed.
 
 Rule: "sent" is never shown as "done"; the words on the screen are those of the command's state in the core.
-Source: domain reference G.3, control sequence.
+Source: select-before-operate with enhanced security, IEC 61850-7-2.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from scada.link import (
     conditions_from_json,
 )
 
-FOLLOW_S: Final = 0.3  # feedback within a second (domain reference G.1)
+FOLLOW_S: Final = 0.3  # feedback within a second (ISA-101)
 FOLLOW_S_MAX: Final = 120.0  # longer than the slowest valve may take; then the page says that it is still undetermined
 TYPED: Final = 4  # characters of the meter's id that a person types to stop a tenant
 REASON_MAX: Final = 200
@@ -54,7 +54,7 @@ class _Panel:
         labels = (texts("Position"), texts("Command"), texts("Position differs from command"))
         with ui.element("section").classes("wk-panel wk-switch"):
             title = texts("Switch: {name}", name=lookup.name(self._breaker, texts.language))
-            ui.label(title).style("font-size:15px;font-weight:600;margin-bottom:8px")
+            ui.label(title).classes("wk-heading")
             live = [(label, lookup.row("M", self._breaker, name)) for label, name in zip(labels, names, strict=True)]
             fragment(visitor, "facts.html", facts=[], live_facts=live)
             for target, heading in (
@@ -113,9 +113,8 @@ class _Panel:
         visitor, texts, lookup = self._visitor, self._visitor.texts, self._visitor.context.lookup
         stops_tenant = target == "open" and lookup.account_of(self._device) is not None
         with ui.dialog().props("persistent") as dialog, ui.card().classes("wk-dialog"):
-            ui.label(texts("Confirm switching off") if target == "open" else texts("Confirm switching on")).style(
-                "font-size:17px;font-weight:600"
-            )
+            title = texts("Confirm switching off") if target == "open" else texts("Confirm switching on")
+            ui.label(title).classes("wk-title")
             fragment(visitor, "facts.html", facts=self._facts(target), live_facts=self._load())
             reason = ui.input(texts("Reason")).props(f"maxlength={REASON_MAX}").classes("w-full wk-reason")
             typed = ui.input(texts("Last {count} characters of {id}", count=TYPED, id=self._device)).classes(
@@ -186,6 +185,7 @@ class _Panel:
 
     def _show(self, state: str, detail: str) -> None:
         text = word("command", state, self._visitor.texts)
-        why = json.loads(detail).get("detail", "") if detail else ""
+        # what the device said is in English: an English page shows it, others keep to the state
+        why = json.loads(detail).get("detail", "") if detail and self._visitor.texts.language == "en" else ""
         self._progress.text = f"{text}: {why}" if why and state in ("failed", "undetermined") else text
         self._progress.props(f"data-state={state}")

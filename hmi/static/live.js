@@ -91,7 +91,7 @@
     if (!banner) return;
     const urgent = alarms.frame.filter((alarm) => alarm.unacked).slice(0, Number(banner.dataset.max));
     banner.innerHTML = urgent.length
-      ? urgent.map((alarm) => `<a class="wk-urgent" href="/alarms">${symbol(alarm)}<span class="at">${when(alarm.since,
+      ? urgent.map((alarm) => `<a class="wk-urgent" href="/alarms" title="${escape(alarm.source[lang()])} – ${escape(alarm.text[lang()])}">${symbol(alarm)}<span class="at">${when(alarm.since,
           page().dataset.zone).slice(11)}</span><b>${escape(alarm.source[lang()])}</b><span>${escape(alarm.text[lang()])}</span></a>`).join("")
       : `<span class="wk-quiet">${escape(banner.dataset.quiet)}</span>`;
   }
@@ -171,9 +171,10 @@
   }
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-ack],[data-ack-all],[data-filter-now]");
+    const button = event.target.closest("[data-ack],[data-ack-all],[data-release]");
     if (!button) return;
-    if (button.dataset.ack) emitEvent("acknowledge", { alarms: [button.dataset.ack] });
+    if ("release" in button.dataset) emitEvent("release", {});
+    else if (button.dataset.ack) emitEvent("acknowledge", { alarms: [button.dataset.ack] });
     else if ("ackAll" in button.dataset) {
       emitEvent("acknowledge", { alarms: filtered(alarms.alarms ?? []).filter((alarm) => alarm.unacked).map((alarm) => alarm.id) });
     }

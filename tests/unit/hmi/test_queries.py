@@ -25,8 +25,8 @@ def ask(dsn: str, question: Callable[[Any], Awaitable[Any]]) -> Any:
 
 def test_a_new_data_base_has_nothing_to_show(postgres_dsn: str) -> None:
     assert ask(postgres_dsn, lambda cursor: queries.entries(cursor, "t-s01")) == []
-    assert ask(postgres_dsn, lambda cursor: queries.charges(cursor, "t-s01")) == []
-    assert ask(postgres_dsn, lambda cursor: queries.charged_since(cursor, NOW)) == []
+    assert ask(postgres_dsn, lambda cursor: queries.charges(cursor, "t-s01", "Asia/Shanghai")) == []
+    assert ask(postgres_dsn, lambda cursor: queries.charged_before(cursor, NOW)) == {}
     day = timedelta(days=1)
     assert ask(postgres_dsn, lambda cursor: queries.history(cursor, "park/M/x/Y", NOW - day, NOW, 100)) == []
 
