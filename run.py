@@ -385,7 +385,8 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
     billing = BillingEngine(plant.points, plant.accounts, plant.tariffs)
     minor_nano = NANO // 10**plant.site.currency_exponent
-    books = LedgerStore(ledger, plant.site.id, f"{platform.node()}:{data.root}", TopUpLimits(step_nano=minor_nano))
+    limits = TopUpLimits(step_nano=minor_nano)
+    books = LedgerStore(ledger, plant.site.id, f"{platform.node()}:{data.root}", limits, plant.checkpoint_s)
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate)
     credit = CreditControl(

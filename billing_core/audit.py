@@ -79,6 +79,13 @@ class ReceiptRow(NamedTuple):
     seq: int
     account: str
     amount_nano: int
+    balance_nano: int
+    currency: str
+    channel: str
+    plant_time_s: int
+    who: str
+    station: str
+    account_currency: str  # of its account
 
 
 class PointRow(NamedTuple):
@@ -132,7 +139,7 @@ class Sums:
 
     balances: Counter[str] = field(default_factory=Counter)
     points: defaultdict[str, PointSum] = field(default_factory=lambda: defaultdict(PointSum))
-    top_ups: dict[int, tuple[EntryRow, ...]] = field(default_factory=dict)
+    top_ups: dict[int, tuple[Any, ...]] = field(default_factory=dict)  # what their receipts must say
 
 
 def audit(books: Books) -> Iterator[Difference]:
@@ -166,10 +173,10 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", s
             yield from _covered(place, own_entries, own_charges, terms)
         elif own_charges:
             yield Difference(place, f"a {row.kind} carries charges")
-        if row.kind == "topup":
-            sums.top_ups[row.seq] = own_entries
         for entry in own_entries:
             sums.balances[entry.account] += entry.nano
+        if row.kind == "topup":
+            sums.top_ups[row.seq] = _receipt_of(row, own_entries, sums)
         seq, previous = row.seq, row.hash
     if (seq, previous) != books.head():
         yield Difference("book", f"its head is transfer {books.head()[0]}, the chain ends with {seq}")
@@ -287,11 +294,31 @@ def _points(books: Books, sums: Sums) -> Iterator[Difference]:
         yield Difference(f"point {name}", "has charges and no state")
 
 
+def _receipt_of(row: TransferRow, entries: tuple[EntryRow, ...], sums: Sums) -> tuple[Any, ...]:
+    """Return what the receipt of a top-up must say, in the order of ReceiptRow after `seq`: no number, no currency."""
+    paid = next((entry for entry in entries if entry.nano > 0), EntryRow(row.seq, "", 0))
+    return paid.account, paid.nano, sums.balances[paid.account], row.memo, row.plant_time_s, row.who, row.station
+
+
 def _receipts(books: Books, sums: Sums) -> Iterator[Difference]:
     for row in books.receipts():
-        entries = sums.top_ups.pop(row.seq, ())
-        if (row.account, row.amount_nano) not in [(entry.account, entry.nano) for entry in entries]:
-            yield Difference(f"receipt {row.number}", f"transfer {row.seq} did not pay {row.amount_nano} nano")
+        place = f"receipt {row.number}"
+        expected = sums.top_ups.pop(row.seq, ())
+        found = (
+            row.account,
+            row.amount_nano,
+            row.balance_nano,
+            row.channel,
+            row.plant_time_s,
+            row.who,
+            row.station,
+        )
+        if expected[:2] != found[:2]:
+            yield Difference(place, f"transfer {row.seq} did not pay {row.amount_nano} nano")
+        elif expected != found:
+            yield Difference(place, f"says {found}, transfer {row.seq} says {expected}")
+        if (row.number, row.currency) != (ledger.receipt_number(row.seq), row.account_currency):
+            yield Difference(place, f"transfer {row.seq} has another number, or its account another currency")
     for seq in sums.top_ups:
         yield Difference(f"transfer {seq}", "a top-up without receipt")
 

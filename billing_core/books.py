@@ -183,11 +183,12 @@ async def read_state(
     rows = {point.id: row for row, point in enumerate(points)}
     changed: list[int] = []
     await cursor.execute(sql.READ_POINTS)
-    for point, meter, *state in await cursor.fetchall():
-        if point in rows:
-            kept[rows[point]] = state
-            if meter != points[rows[point]].meter:
-                changed.append(rows[point])
+    for name, meter, modulus, *state in await cursor.fetchall():
+        if name in rows:
+            point = points[rows[name]]
+            kept[rows[name]] = state
+            if (meter, modulus) != (point.meter, point.modulus_counts):
+                changed.append(rows[name])
     await cursor.execute(sql.READ_BALANCES)
     balances = {str(account): int(nano) for account, nano in await cursor.fetchall()}
     committed = np.array([balances[ledger.wallet(account.id)] for account in accounts], dtype=np.int64)

@@ -115,6 +115,11 @@ def charges_hash(columns: npt.NDArray[np.int64]) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(columns, dtype="<i8").tobytes()).digest()
 
 
+def receipt_number(seq: int) -> str:
+    """Return the number of the receipt for a top-up, from its transfer's."""
+    return f"R{seq:010d}"
+
+
 def wallet(account: str) -> str:
     """Return the ledger account of a tenant's purse."""
     return f"wallet:{account}"

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from billing_core.columns import HELD_METER
+
 # --- who may write, and the head of the chain
 
 MAKE_BOOK: Final = "INSERT INTO book (site, hash) VALUES (%(site)s, %(genesis)s) ON CONFLICT (one) DO NOTHING"
@@ -31,7 +33,11 @@ OPEN_BALANCES: Final = """
     INSERT INTO balance (account, nano, seq) SELECT id, 0, 0 FROM unnest(%(ids)s::text[]) AS id
     ON CONFLICT (account) DO NOTHING
 """
-KNOWN_KEYS: Final = "SELECT idempotency_key FROM transfer WHERE idempotency_key = ANY(%(keys)s)"
+UNUSED_ACCOUNTS: Final = "SELECT account FROM balance WHERE seq = 0 AND account = ANY(%(accounts)s)"
+POSTED_TOP_UPS: Final = """
+    SELECT substr(r.account, 8), r.amount_nano FROM receipt r JOIN transfer t USING (seq)
+    WHERE t.idempotency_key = ANY(%(keys)s) ORDER BY seq
+"""
 ADD_TARIFF: Final = """
     INSERT INTO tariff_version (hash, tariff, body) VALUES (%(hash)s, %(tariff)s, %(body)s)
     ON CONFLICT (hash) DO NOTHING
@@ -50,17 +56,19 @@ FIND_TERMS: Final = """
 # --- state
 
 READ_POINTS: Final = """
-    SELECT s.point, t.meter, s.last_raw, s.last_s, s.moved_s, s.held, s.held_raw, s.held_s, s.first_raw, s.first_s,
-           s.billed_milli, s.charged_nano
+    SELECT s.point, t.meter, t.modulus_counts, s.last_raw, s.last_s, s.moved_s, s.held, s.held_raw, s.held_s,
+           s.first_raw, s.first_s, s.billed_milli, s.charged_nano
     FROM point_state s JOIN terms t ON t.id = s.terms
 """
 READ_BALANCES: Final = "SELECT account, nano FROM balance WHERE account LIKE 'wallet:%'"
-SAVE_POINTS: Final = """
+# A point that is held for its meter keeps the terms it was last billed by: they are what the meter is compared with.
+SAVE_POINTS: Final = f"""
     INSERT INTO point_state
     SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[],
                          %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
     ON CONFLICT (point) DO UPDATE SET
-        terms = excluded.terms, last_raw = excluded.last_raw, last_s = excluded.last_s, moved_s = excluded.moved_s,
+        terms = CASE WHEN excluded.held = {HELD_METER} THEN point_state.terms ELSE excluded.terms END,
+        last_raw = excluded.last_raw, last_s = excluded.last_s, moved_s = excluded.moved_s,
         held = excluded.held, held_raw = excluded.held_raw, held_s = excluded.held_s, first_raw = excluded.first_raw,
         first_s = excluded.first_s, billed_milli = excluded.billed_milli, charged_nano = excluded.charged_nano
 """
@@ -137,7 +145,11 @@ AUDIT_TERMS: Final = (
     "SELECT id, point, meter, account, medium, milli_per_count, modulus_counts, tariff FROM terms ORDER BY id"
 )
 AUDIT_BALANCES: Final = "SELECT account, nano FROM balance ORDER BY account"
-AUDIT_RECEIPTS: Final = "SELECT number, seq, account, amount_nano FROM receipt ORDER BY seq"
+AUDIT_RECEIPTS: Final = """
+    SELECT r.number, r.seq, r.account, r.amount_nano, r.balance_nano, r.currency, r.channel,
+           extract(epoch FROM r.plant_time)::bigint, r.who, r.station, a.currency
+    FROM receipt r JOIN account a ON a.id = r.account ORDER BY r.seq
+"""
 AUDIT_POINTS: Final = """
     SELECT s.point, s.last_raw, s.last_s, s.first_raw, s.first_s, s.billed_milli, s.charged_nano
     FROM point_state s WHERE s.last_s >= 0 ORDER BY s.point

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from billing_core.columns import HELD_METER, NEVER, S_HELD, S_LAST_S, STATE_KEPT, Table
+from billing_core.columns import HELD_METER, HELD_NONE, NEVER, S_HELD, S_LAST_S, STATE_KEPT, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class BillingState:
     plant_time_s: int  # latest plant time the books know; plant time must not run behind it
     points: Table  # (n_points, STATE_KEPT); LAST_S = NEVER where there is no reading yet
     committed_nano: npt.NDArray[np.int64]  # (n_accounts,) balances
-    held_meters: npt.NDArray[np.int64]  # rows of points whose meter differs from the one in the books
+    held_meters: npt.NDArray[np.int64]  # rows of points whose meter or register is not the one in the books
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,11 @@ def fresh_state(points: int, accounts: int) -> BillingState:
 
 
 def hold_changed_meters(state: BillingState) -> Table:
-    """Return the kept point state with every point held whose meter is not the one the books were billed by."""
+    """Return the kept point state with every point held whose meter is not the one the books were billed by.
+
+    A hold of an earlier start ends where the configuration names the meter of the books again.
+    """
     kept = state.points.copy()
+    kept[kept[:, S_HELD] == HELD_METER, S_HELD] = HELD_NONE
     kept[state.held_meters, S_HELD] = HELD_METER
     return kept

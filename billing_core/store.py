@@ -27,7 +27,7 @@ from scada.clock import NS_PER_S
 from scada.database import Cursor, Database
 from scada.errors import DatabaseAway, Refused, WattkeeperError
 
-LEASE_S: Final = 30.0  # a holder that has not written for so long is gone; a live core writes every checkpoint
+LEASE_S: Final = 30.0  # a holder is gone that has not written for so long beyond the time of a checkpoint
 SYSTEM: Final = "system"
 CORE: Final = "core"
 
@@ -48,19 +48,28 @@ class LedgerStore:
     """The books of one site. prepare() first; then commit() and top_up() may be awaited in any order."""
 
     def __init__(
-        self, database: Database, site: str, holder: str = platform.node(), limits: TopUpLimits | None = None
+        self,
+        database: Database,
+        site: str,
+        holder: str = platform.node(),
+        limits: TopUpLimits | None = None,
+        checkpoint_s: float = 0.0,
     ) -> None:
-        """holder: names this core for the lease; the same after a restart, another for another data directory."""
+        """holder: names this core for the lease; the same after a restart, another for another data directory.
+
+        checkpoint_s: a live core writes at least so often, real seconds
+        """
         self._database = database
         self._site = site
         self._holder = holder
         self._limits = limits or TopUpLimits()
+        self._lease_s = LEASE_S + checkpoint_s
         self._lock = asyncio.Lock()
         self._epoch = 0
         self._points: tuple[PointSpec, ...] = ()
         self._accounts: tuple[AccountSpec, ...] = ()
         self._terms: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._unsure: dict[str, tuple[str, int]] = {}  # top-ups whose COMMIT had no answer: key -> (account, nano)
+        self._unsure: set[str] = set()  # keys of top-ups whose COMMIT had no answer
 
     async def prepare(
         self, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], tariffs: Sequence[Tariff]
@@ -83,18 +92,19 @@ class LedgerStore:
 
     async def commit(self, checkpoint: Checkpoint) -> Committed:
         """Write one checkpoint: charges, their transfer, balances and registers, all or nothing. Repeatable."""
-        async with self._lock, self._database.transaction() as cursor:
-            book = await self._locked(cursor)
-            late = await self._late_credits(cursor)
-            if book.checkpoint_seq != checkpoint.seq:
-                if book.checkpoint_seq != checkpoint.seq - 1:
-                    raise Overtaken(f"books are at checkpoint {book.checkpoint_seq}, this is {checkpoint.seq}")
-                book.head = await self._write_charges(cursor, book, checkpoint)
-                await self._save_points(cursor, checkpoint)
-                book.checkpoint_seq = checkpoint.seq
-                book.plant_time_s = checkpoint.plant_time_s
-            await books.keep(cursor, book)
-        self._unsure.clear()
+        async with self._lock:
+            async with self._database.transaction() as cursor:
+                book = await self._locked(cursor)
+                late = await self._late_credits(cursor)
+                if book.checkpoint_seq != checkpoint.seq:
+                    if book.checkpoint_seq != checkpoint.seq - 1:
+                        raise Overtaken(f"books are at checkpoint {book.checkpoint_seq}, this is {checkpoint.seq}")
+                    book.head = await self._write_charges(cursor, book, checkpoint)
+                    await self._save_points(cursor, checkpoint)
+                    book.checkpoint_seq = checkpoint.seq
+                    book.plant_time_s = checkpoint.plant_time_s
+                await books.keep(cursor, book)
+            self._unsure.clear()
         return Committed(book.head, late)
 
     async def top_up(
@@ -116,15 +126,20 @@ class LedgerStore:
                     if receipt is None:
                         receipt = await self._post_top_up(cursor, book, wish)
             except DatabaseAway:
-                self._unsure[wish.key] = (account, wish.amount_nano)
+                self._unsure.add(wish.key)
                 raise
-            self._unsure.pop(wish.key, None)
+            self._unsure.discard(wish.key)
             return receipt
 
-    async def renew(self) -> None:
+    async def renew(self) -> Committed:
         """Keep the lease while there is nothing to commit. Raises Overtaken when another core has the books."""
-        async with self._lock, self._database.transaction() as cursor:
-            await books.keep(cursor, await self._locked(cursor))
+        async with self._lock:
+            async with self._database.transaction() as cursor:
+                book = await self._locked(cursor)
+                late = await self._late_credits(cursor)
+                await books.keep(cursor, book)
+            self._unsure.clear()
+        return Committed(book.head, late)
 
     async def record_stops(self, records: Sequence[StopRecord]) -> None:
         """Remember supplies that credit switched off or that are supplied again. Repeatable, in order."""
@@ -157,7 +172,7 @@ class LedgerStore:
         site, holder, idle_s = row[0], row[1], row[7]
         if site != self._site:
             raise Refused("ledger.site", f"these books belong to site {site!r}, not to {self._site!r}")
-        if holder not in ("", self._holder) and idle_s < LEASE_S:
+        if holder not in ("", self._holder) and idle_s < self._lease_s:
             raise Refused("ledger.held", f"core {holder!r} wrote {idle_s:.0f} s ago; this one stays passive")
         await cursor.execute(sql.TAKE_BOOK, {"holder": self._holder})
         epoch = int((await books.one(cursor))[0])
@@ -171,13 +186,15 @@ class LedgerStore:
         return Book(row[2], row[3], Head(row[4], row[5]), row[6], row[8])
 
     async def _post_openings(self, cursor: Cursor, book: Book, accounts: Sequence[AccountSpec]) -> Head:
-        wanted = {f"opening:{account.id}": account for account in accounts if account.opening_nano}
-        await cursor.execute(sql.KNOWN_KEYS, {"keys": list(wanted)})
-        known = {row[0] for row in await cursor.fetchall()}
+        """Open accounts with what the configuration gives them; one that has been used is never opened again."""
+        wanted = {ledger.wallet(account.id): account for account in accounts if account.opening_nano}
+        await cursor.execute(sql.UNUSED_ACCOUNTS, {"accounts": list(wanted)})
+        unused = {row[0] for row in await cursor.fetchall()}
         head = book.head
-        for key, account in wanted.items():
-            if key not in known:
-                entries = ((ledger.OPENING, -account.opening_nano), (ledger.wallet(account.id), account.opening_nano))
+        for wallet, account in wanted.items():
+            if wallet in unused:
+                key = f"opening:{account.id}"
+                entries = ((ledger.OPENING, -account.opening_nano), (wallet, account.opening_nano))
                 transfer = Transfer(
                     key, "opening", self._site, book.plant_time_s, SYSTEM, CORE, "opening balance", entries
                 )
@@ -227,8 +244,8 @@ class LedgerStore:
         row = await cursor.fetchone()
         if row is None:
             return None
-        owed = self._unsure.get(wish.key, ("", 0))[1]
         number, seq, account, amount_nano, balance_nano, currency, channel, plant_time_s, who, station = row
+        owed = amount_nano if wish.key in self._unsure else 0
         receipt = Receipt(
             number, seq, account, amount_nano, balance_nano, currency, channel, plant_time_s, who, station, True, owed
         )
@@ -259,8 +276,8 @@ class LedgerStore:
         """Return the top-ups that were posted although their answer never came."""
         if not self._unsure:
             return ()
-        await cursor.execute(sql.KNOWN_KEYS, {"keys": list(self._unsure)})
-        return tuple(self._unsure[row[0]] for row in await cursor.fetchall())
+        await cursor.execute(sql.POSTED_TOP_UPS, {"keys": list(self._unsure)})
+        return tuple((str(account), int(nano)) for account, nano in await cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +299,7 @@ class _Payment:
 
     def receipt(self, seq: int, balance_nano: int, currency: str) -> Receipt:
         return Receipt(
-            number=f"R{seq:010d}",
+            number=ledger.receipt_number(seq),
             seq=seq,
             account=self.account,
             amount_nano=self.amount_nano,

@@ -157,16 +157,20 @@ class Core:
         await self.ports.keep_stops()
         checkpoint, now_ns = self.ports.billing.cut(), self._room.clock.mono_ns()
         if checkpoint is None:
-            await self.ports.books.renew()
+            self._credit_late(await self.ports.books.renew())
             return now_ns
         if checkpoint is not self._cut:
             self._cut, self._cut_mono_ns = checkpoint, now_ns
         committed = await self.ports.books.commit(checkpoint)
         self.ports.billing.applied(checkpoint)
-        for account, nano in committed.late_credits:  # top-ups that were posted although their answer was lost
-            self.ports.billing.credit(self.account_rows[account], nano)
+        self._credit_late(committed)
         self._cut = None
         return self._cut_mono_ns
+
+    def _credit_late(self, committed: Any) -> None:
+        """Let top-ups count that were posted although their answer was lost."""
+        for account, nano in committed.late_credits:
+            self.ports.billing.credit(self.account_rows[account], nano)
 
     async def _keep_records(self) -> None:
         """Move history and journal into the data base."""
