@@ -27,6 +27,7 @@ VALUE_LINES: Final = 3
 LABEL_LINES: Final = 3
 LABEL_STEP: Final = 17
 WRAP_STEP: Final = 4
+CHINESE: Final = 0x2E80  # characters from here on are as wide as they are high
 BREAKER_W: Final = 18
 BREAKER_H: Final = 26
 CIRCLE_R: Final = 15
@@ -267,8 +268,10 @@ def _node_boxes(placed: PlacedNode) -> list[Box]:
 def wrap(text: str, lines: int = LABEL_LINES, width: float = PITCH - 4) -> list[str]:
     """Break a label into lines that fit a column at 14 px, about equally long: no last line of a single character."""
     found = _broken(text, width)
-    narrower = width
-    while len(found) > 1 and len(closer := _broken(text, narrower := narrower - WRAP_STEP)) == len(found):
+    for narrower in range(int(width), 0, -WRAP_STEP):
+        closer = _broken(text, narrower)
+        if len(closer) > len(found):
+            break
         found = closer
     if len(found) > lines:
         found = [*found[: lines - 1], found[lines - 1].rstrip() + "…"]
@@ -287,16 +290,18 @@ def _broken(text: str, width: float) -> list[str]:
 
 def text_width(text: str, size_px: float = 14) -> float:
     """Estimate the width of a text: a Chinese character is square, a Latin one a little over half as wide."""
-    return sum(size_px if ord(character) > 0x2E80 else 0.58 * size_px for character in text)
+    return sum(size_px if ord(character) > CHINESE else 0.58 * size_px for character in text)
 
 
 def _pieces(text: str) -> list[str]:
+    """Split a text where a line may end: after a space, and after a Chinese character."""
     pieces: list[str] = []
     for character in text:
-        if not pieces or ord(character) > 0x2E80 or ord(pieces[-1][-1]) > 0x2E80 or pieces[-1].endswith(" "):
+        after = pieces[-1][-1] if pieces else " "
+        if after == " " or ord(after) > CHINESE:
             pieces.append(character)
         else:
-            pieces[-1] += character
+            pieces[-1] += character  # "1层" and "A座" stay together
     return pieces
 
 
