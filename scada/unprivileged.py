@@ -13,6 +13,7 @@ Rule: only the standard library, and a process of its own: a process with thread
 
 import ctypes
 import os
+import pwd
 import signal
 import sys
 from pathlib import Path
@@ -38,9 +39,10 @@ def _libc(function: str, *arguments: object) -> None:
 
 
 def enter_user_namespace() -> None:
-    """Become `nobody` in a new user namespace in which root's files are nobody's; OSError where it is not allowed."""
+    """Become `nobody` in a new user namespace in which our own files are nobody's; OSError where it is not allowed."""
+    maps = (("setgroups", "deny"), ("uid_map", f"{NOBODY} {os.geteuid()} 1"), ("gid_map", f"{NOBODY} {os.getegid()} 1"))
     _libc("unshare", CLONE_NEWUSER)
-    for name, line in (("setgroups", "deny"), ("uid_map", f"{NOBODY} 0 1"), ("gid_map", f"{NOBODY} 0 1")):
+    for name, line in maps:
         Path("/proc/self", name).write_text(line, encoding="ascii")
 
 
@@ -74,10 +76,33 @@ def drop_root(folder: Path) -> None:
             )
 
 
+def has_name() -> bool:
+    """Tell whether the machine knows our user by name, as PostgreSQL wants; containers run under mere numbers."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return True
+
+
+def take_name() -> None:
+    """Become `nobody`, who has a name, while the disk goes on seeing our number; SystemExit where it is not allowed."""
+    try:
+        enter_user_namespace()
+    except OSError as no_namespace:
+        sys.exit(
+            f"The embedded data base wants a user with a name, user {os.geteuid()} has none, and this machine lets it"
+            f" enter no user namespace ({no_namespace}). Add the user to /etc/passwd, or name a data base with"
+            " --database-url."
+        )
+
+
 def main(arguments: list[str]) -> None:
     parent, number, folder, program, *rest = arguments
     if os.geteuid() == 0:
         drop_root(Path(folder))
+    elif not has_name():
+        take_name()
     if int(number):
         # After the change of user: the kernel forgets the wish when credentials change.
         _libc("prctl", PR_SET_PDEATHSIG, signal.Signals(int(number)), 0, 0, 0)
