@@ -18,8 +18,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-import psutil
-
 from hmi.livesocket import FRAME
 from hmi.lookup import Lookup
 from hmi.users import FIRST_LOGIN
@@ -30,7 +28,7 @@ from scada.quality import GOOD, good_mask
 from tests.bench import clicks
 from tests.bench.browsers import Publications, Screen, answers, browser, log_in_first
 from tests.bench.figures import Figure, percentile, report
-from tests.bench.processes import Cost, alive, all_cpu_s, costs, others_share, tree
+from tests.bench.processes import Cost, all_cpu_s, costs, others_share, tree, wait_gone
 from tests.plant.park import CHECKPOINT, Park
 
 START_S = 15.0  # the bars of the first whole Wattkeeper
@@ -83,9 +81,9 @@ def stop(park: Park) -> tuple[float, list[str]]:
     members = tree(park.process.pid)
     begun = time.monotonic()
     code = park.stop(timeout_s=STOP_GIVE_UP_S)
-    psutil.wait_procs(members, STOP_GIVE_UP_S - (time.monotonic() - begun))
+    left = wait_gone(members, STOP_GIVE_UP_S - (time.monotonic() - begun))
     lasted_s = time.monotonic() - begun
-    left = alive(members) + [f"{room} {pid}" for room, pid in park.pids().items()]
+    left += [f"{room} {pid}" for room, pid in park.pids().items()]
     return lasted_s, left if code == 0 else [*left, f"exit code {code}"]
 
 

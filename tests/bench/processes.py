@@ -3,11 +3,14 @@
 A room is a direct child of the supervisor with everything below it, so that PostgreSQL counts with all its backends.
 """
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psutil
+
+LOOK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,22 @@ def _cost(process: psutil.Process) -> Cost | None:
     return Cost(1, memory.pss, memory.rss, cpu.user + cpu.system + cpu.children_user + cpu.children_system)
 
 
-def alive(processes: list[psutil.Process]) -> list[str]:
-    """Return the names of those that still run (a zombie that nobody collected counts: its parent left it behind)."""
-    return [name for process in processes if process.is_running() and (name := _name(process))]
+def wait_gone(processes: list[psutil.Process], timeout_s: float) -> list[str]:
+    """Return when all have ended, or after timeout_s, the names of those that still run."""
+    deadline = time.monotonic() + timeout_s
+    while (names := list(filter(None, map(_running, processes)))) and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return names
 
 
-def _name(process: psutil.Process) -> str:
+def _running(process: psutil.Process) -> str:
+    """Return what a process is called, "" when it has ended; a zombie has: it waits for init to take note."""
     try:
-        return f"{process.name()} {process.pid}"
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return f"{process.name()} {process.pid}"
     except psutil.NoSuchProcess:
-        return ""
+        pass
+    return ""
 
 
 def others_share(supervisor: int, before: Mapping[int, float], elapsed_s: float) -> float:
