@@ -36,6 +36,7 @@ DATABASE_START_S: Final = (
 )
 HMI_START_S: Final = 30.0
 EXIT_CONFIGURATION: Final = 2
+EXIT_INTERRUPTED: Final = 130  # as shells say: ended by SIGINT
 ROOMS: Final = ("field", "core", "opcua", "hmi")
 
 
@@ -52,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--demo-speed", type=int, metavar="N", help="let the plant clock of field and core run N times faster"
     )
-    group.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--supervised", type=int, metavar="PID", help=argparse.SUPPRESS)  # by this supervisor
 
 
 DEFAULTS: Final[dict[str, Any]] = {
@@ -62,7 +63,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "opcua_port": 4840,
     "database_url": os.environ.get("WATTKEEPER_DATABASE_URL", ""),
     "demo_speed": 1,
-    "supervised": False,
+    "supervised": 0,
 }
 
 
@@ -113,6 +114,13 @@ def _with_subparsers(parser: argparse.ArgumentParser) -> Iterator[argparse.Argum
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:  # before there is an event loop that takes Ctrl-C
+        return EXIT_INTERRUPTED
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     args = parser().parse_args(arguments, argparse.Namespace(**DEFAULTS))
     if not 1 <= args.demo_speed <= 86_400:
         print("--demo-speed: 1 to 86400 (a day in a second)", file=sys.stderr)
@@ -144,9 +152,10 @@ def database_url(args: argparse.Namespace) -> str:
     server_dsn = embedded_postgres.dsn(data.sockets, "postgres")
     if not (data.pg / "PG_VERSION").exists():
         raise WattkeeperError(f"{data.pg} holds no data base yet; start Wattkeeper once, or name --data")
-    if not embedded_postgres.servers_on(data.pg):
-        server = subprocess.Popen([sys.executable, __file__, "database", "--data", str(data.root), "--supervised"])
-        args.stack.callback(_end_server, server)
+    if not embedded_postgres.servers_on(data.pg) and data.try_hold():  # held: whoever holds it is starting the server
+        args.stack.callback(data.release)
+        words = [sys.executable, __file__, "database", "--data", str(data.root), "--supervised", str(os.getpid())]
+        args.stack.callback(_end_server, subprocess.Popen(words))
     embedded_postgres.wait_ready(server_dsn, DATABASE_START_S)
     return embedded_postgres.dsn(data.sockets)
 
@@ -160,20 +169,22 @@ def _end_server(server: "subprocess.Popen[bytes]") -> None:
 
 def database_room(args: argparse.Namespace) -> int:
     """Become the embedded PostgreSQL server."""
-    from scada import embedded_postgres
+    from scada import embedded_postgres, room
 
     data = DataDirectory(args.data)
     if args.supervised:
-        os.setsid()  # Ctrl-C reaches the supervisor alone, which ends the data base last
+        room.leave_terminal(args.supervised)
     embedded_postgres.initialise(data.pg)
-    embedded_postgres.exec_server(data.pg, data.sockets)
+    embedded_postgres.exec_server(data.pg, data.sockets, args.supervised)
     return 1  # exec does not return
 
 
 def migrate_database(args: argparse.Namespace) -> int:
     """Bring the schema up to date; print the version it has now."""
-    from scada import database, embedded_postgres
+    from scada import database, embedded_postgres, room
 
+    if args.supervised:
+        room.leave_terminal(args.supervised)
     dsn = database_url(args)
     if not args.database_url:
         embedded_postgres.create_database(DataDirectory(args.data).sockets)
@@ -215,10 +226,9 @@ def supervise(args: argparse.Namespace) -> int:
 
     def ready() -> None:
         if embedded:
-            embedded_postgres.wait_ready(embedded_postgres.dsn(data.sockets, "postgres"), DATABASE_START_S)
-        migrated = subprocess.run(_command(args, "migrate"), check=False, capture_output=True, text=True)
-        if migrated.returncode:
-            raise WattkeeperError(f"the data base's schema could not be brought up to date: {migrated.stderr.strip()}")
+            server_dsn = embedded_postgres.dsn(data.sockets, "postgres")
+            embedded_postgres.wait_ready(server_dsn, DATABASE_START_S, supervisor.ending)
+        supervisor.attend(_command(args, "migrate"), "the data base's schema could not be brought up to date")
 
     supervisor = Supervisor(
         reactor,
@@ -238,7 +248,7 @@ def supervise(args: argparse.Namespace) -> int:
 
 
 def _command(args: argparse.Namespace, room: str) -> list[str]:
-    command = [sys.executable, str(HERE / "run.py"), room, "--supervised"]
+    command = [sys.executable, str(HERE / "run.py"), room, "--supervised", str(os.getpid())]
     command += ["--config", str(args.config), "--data", str(args.data)]
     command += ["--http-port", str(args.http_port), "--opcua-port", str(args.opcua_port)]
     if args.database_url:

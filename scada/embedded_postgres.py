@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,7 +96,7 @@ def initialise(folder: Path) -> None:
     command += ["--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8"]  # the same on every machine
     command += ["--data-checksums", "--auth-local=trust", "--auth-host=reject"]
     done = subprocess.run(
-        _drop_root(fresh, 0, 0, command),
+        _drop_root(fresh, os.getpid(), signal.SIGTERM, command),
         capture_output=True,
         text=True,
         check=False,
@@ -115,14 +116,15 @@ def initialise(folder: Path) -> None:
     _sync_folder(folder.parent)
 
 
-def exec_server(folder: Path, sockets: Path) -> None:
-    """Replace this process by the server of `folder`, which keeps the process id and dies with its present parent.
+def exec_server(folder: Path, sockets: Path, parent: int = 0) -> None:
+    """Replace this process by the server of `folder`, which keeps the process id and dies with its parent.
 
+    parent: process id that the parent must still have, 0 for whichever it is now.
     Orphans of an earlier start are ended first, so that their shared memory and lock file do not refuse the new one.
     """
     end_orphans(folder)
     command = [str(program("postgres")), "-D", str(folder), "-c", f"unix_socket_directories={sockets}"]
-    words = _drop_root(folder, os.getppid(), signal.SIGINT, command)  # SIGINT: fast shutdown
+    words = _drop_root(folder, parent or os.getppid(), signal.SIGINT, command)  # SIGINT: fast shutdown
     os.execve(words[0], words, _environment())
 
 
@@ -158,16 +160,16 @@ def servers_on(folder: Path) -> list[int]:
     return found
 
 
-def wait_ready(connection_string: str, timeout_s: float) -> None:
-    """Return when the server answers; DatabaseAway with its last words after timeout_s."""
+def wait_ready(connection_string: str, timeout_s: float, given_up: threading.Event | None = None) -> None:
+    """Return when the server answers; DatabaseAway with its last words after timeout_s, or when given_up is set."""
     deadline = time.monotonic() + timeout_s
+    given_up = given_up or threading.Event()
     while True:
         try:
             psycopg.connect(connection_string, connect_timeout=CONNECT_TIMEOUT_S).close()
         except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or given_up.wait(POLL_S):
                 raise DatabaseAway(f"no answer within {timeout_s:g} s: {error}") from error
-            time.sleep(POLL_S)
         else:
             return
 

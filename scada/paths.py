@@ -65,6 +65,14 @@ class DataDirectory:
         file.flush()
         self._held = file
 
+    def try_hold(self) -> bool:
+        """Hold the directory if nobody else does; tell whether it is held now."""
+        try:
+            self.hold()
+        except WattkeeperError:
+            return False
+        return True
+
     def release(self) -> None:
         """Let the directory go; the end of the process does the same."""
         if self._held is not None:

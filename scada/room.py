@@ -54,6 +54,18 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def leave_terminal(supervisor: int) -> None:
+    """Make this process one that only its supervisor ends; SystemExit when that one has died already.
+
+    Ctrl-C then reaches the supervisor alone, which ends its children in order. The supervisor says who it is, because a
+    child whose parent died while it was importing has another parent by now.
+    """
+    os.setsid()
+    die_with_parent()
+    if os.getppid() != supervisor:
+        sys.exit(EXIT_FAILED)
+
+
 def install_loop() -> tuple[asyncio.AbstractEventLoop, Any]:
     """Install uvloop with Twisted's asyncioreactor on it; must run before anything imports a reactor."""
     import uvloop
@@ -73,16 +85,15 @@ def run_room(
     clock: Clock,
     database_url: str,
     main: Callable[[Room], Awaitable[None]],
-    supervised: bool = False,
+    supervisor: int = 0,
 ) -> int:
-    """Run one room until it is told to stop; return the exit code. An error that nobody handled ends the room."""
+    """Run one room until it is told to stop; return the exit code. An error that nobody handled ends the room.
+
+    supervisor: process id of the parent that the room must not outlive, 0 for a room that is run alone
+    """
     configure_log(name, data)
-    if supervised:
-        parent = os.getppid()
-        os.setsid()  # Ctrl-C reaches the supervisor alone, which ends the rooms in order
-        die_with_parent()
-        if os.getppid() != parent:
-            return EXIT_FAILED  # the supervisor died before the kernel was asked
+    if supervisor:
+        leave_terminal(supervisor)
     loop, reactor = install_loop()
     exit_code = 0
 

@@ -4,9 +4,12 @@ Twisted's ProcessMonitor does the watching. The data base is watched apart, beca
 the last to end. Rule: this file knows command lines and signals, not what a room does.
 """
 
+import contextlib
 import os
 import socket
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +29,7 @@ RESTART_DELAY_MAX_S: Final = 2.0  # with some 2 s of imports a killed room is ba
 END_ROOMS_S: Final = 3.0  # a room drains for 2 s at most; then it is killed
 END_DATABASE_S: Final = 1.5  # fast shutdown writes a checkpoint; a killed server recovers from its log
 POLL_S: Final = 0.02
+ATTEND_POLL_S: Final = 0.1  # how soon a short command is given up when everything ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class Supervisor:
             self.database.addProcess("database", list(database), env=dict(os.environ))
         for name, command in rooms.items():
             self.rooms.addProcess(name, list(command), env=dict(os.environ))
-        self._ending = False
+        self.ending = threading.Event()  # `ready` gives up when it is set
         self.exit_code = 0
 
     async def run(self) -> None:
@@ -139,21 +143,33 @@ class Supervisor:
         try:
             await deferToThread(self._ready)
         except WattkeeperError as failure:
-            if not self._ending:
+            if not self.ending.is_set():
                 print(f"wattkeeper: {failure}", file=sys.stderr)
                 self.exit_code = 1
                 await self.end()
             return
-        if self._ending:
+        if self.ending.is_set():
             return
         self.rooms.startService()
         self._announce()
 
+    def attend(self, command: Sequence[str], failure: str) -> None:
+        """Run a short command to its end, in the thread of `ready`; WattkeeperError when it fails or we are ending."""
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        said = ""
+        while process.returncode is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                said = process.communicate(timeout=ATTEND_POLL_S)[1]
+            if self.ending.is_set():
+                process.kill()  # whatever it did is one transaction
+        if process.returncode:
+            raise WattkeeperError(f"{failure}: {said.strip()}")
+
     async def end(self) -> None:
         """End the rooms, then the data base; stop the reactor. Safe to call twice."""
-        if self._ending:
+        if self.ending.is_set():
             return
-        self._ending = True
+        self.ending.set()
         for monitor in (self.rooms, self.database):
             if monitor.running:
                 monitor.stopService()

@@ -1,6 +1,7 @@
 """The hmi room in a process of its own, beside an image that a test can stop. Arguments: data directory, DSN, port."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -40,4 +41,4 @@ async def main(room: Room) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_room("hmi", DataDirectory(Path(sys.argv[1])), SystemClock(), sys.argv[2], main, supervised=True))
+    sys.exit(run_room("hmi", DataDirectory(Path(sys.argv[1])), SystemClock(), sys.argv[2], main, os.getppid()))
