@@ -371,11 +371,13 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     import alarms.store
     from alarms.engine import AlarmEngine
     from billing_core.credit import CreditControl
+    from billing_core.credit_stops import known_stops
     from billing_core.engine import BillingEngine
     from billing_core.ledger import TopUpLimits
     from billing_core.store import LedgerStore
     from drivers.bus import FieldBus
     from scada import control_store
+    from scada.clock import NS_PER_S
     from scada.control import ControlDesk
     from scada.core import Core, Ports
     from scada.database import Database
@@ -383,7 +385,6 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     from scada.historian import Historian
     from scada.image import Columns, ImageWriter
     from scada.journal import Journal
-    from scada.position import OPEN
     from scada.stage import Stage
 
     clock, data = room.clock, room.data
@@ -414,12 +415,8 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
             alarm_engine.restore(await alarms.store.load(cursor))
             known = await control_store.load(cursor)
         desk.restore(known.open, known.commanded, known.settled)
-        # The journal knew of a trip before the frame was sent; the books learn of it a checkpoint later.
-        stops = {breaker: (account, breaker, since) for account, breaker, since in await books.open_stops()}
-        for breaker, origin in known.origins.items():
-            if origin == "credit" and known.commanded[breaker] == OPEN and breaker in account_of:
-                stops.setdefault(breaker, (account_of[breaker], breaker, 0))
-        credit.restore(stops.values())
+        stops = known_stops(await books.open_stops(), await books.ended_stops(), known.last, account_of)
+        credit.restore(stops, clock.utc_ns() // NS_PER_S)
 
     async def keep_stops() -> None:
         records = credit.records()

@@ -26,6 +26,7 @@ from billing_core.credit_levels import (
     TRANSITIONS,
     level,
 )
+from billing_core.credit_stops import Stop
 from billing_core.friendly import Hours, is_friendly
 from billing_core.points import AccountSpec, PointSpec
 from scada.clock import NS_PER_S
@@ -153,9 +154,20 @@ class CreditControl:
         self.held = False
         self.held_count = 0
 
-    def restore(self, stops: Iterable[tuple[str, str, int]]) -> None:
-        """Take over (account, breaker, since second) of supplies that credit switched off before a restart."""
-        self._memory.stops = {breaker: account for account, breaker, _ in stops}
+    def restore(self, stops: Iterable[Stop], now_s: int) -> None:
+        """Take over (account, breaker, since second) of supplies that credit switched off before a restart.
+
+        A stop ends when the breaker carries another account's supply by now: that one is not ours to close.
+        """
+        known = list(stops)
+        mine = {(tenant.spec.id, breaker.id) for tenant in self._tenants for breaker in tenant.breakers}
+        self._memory.stops = {breaker: account for account, breaker, _ in known if (account, breaker) in mine}
+        self._memory.sent = deque(sorted((since_s, 0.0) for _, _, since_s in known))
+        self._memory.records += [
+            StopRecord(account, breaker, False, now_s, 0, "credit.reassigned")
+            for account, breaker, _ in known
+            if (account, breaker) not in mine
+        ]
 
     def decide(self, instant: Instant, work: Columns) -> Sequence[Wish]:
         """Judge every account on its committed balance; write its credit state; return what should be switched."""
@@ -243,7 +255,8 @@ class CreditControl:
         if tenant.spec.protected or not targets:
             return PROTECTED
         good = good_mask(work.points.quality[tenant.points]) & (work.points.held[tenant.points] == 0)
-        return PENDING_STOP if good.all() else FROZEN
+        known = all(_position(breaker, work) >= 0 for breaker in mine)  # a stop may be in force already
+        return PENDING_STOP if good.all() and known else FROZEN
 
     def _stops(
         self, tenant: _Tenant, instant: Instant, work: Columns, friendly: bool, wished: Sequence[Wish]

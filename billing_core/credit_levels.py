@@ -33,6 +33,7 @@ TRANSITIONS: Final[dict[int, frozenset[int]]] = {
 REASONS: Final = {
     "credit.exhausted": "overdraft used up",
     "credit.topped-up": "balance allows supply again",
+    "credit.reassigned": "the breaker carries another tenant's supply",
     "credit.manual": "automatic switch-off is off in the configuration",
     "credit.protected": "the tenant or the breaker is protected",
     "credit.data-bad": "a register of the tenant is not good or is held",

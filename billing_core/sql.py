@@ -120,6 +120,10 @@ END_CREDIT_STOP: Final = """
     UPDATE credit_stop SET reconnected_at = to_timestamp(%(at_s)s)
     WHERE breaker = %(breaker)s AND reconnected_at IS NULL
 """
+ENDED_CREDIT_STOPS: Final = """
+    SELECT breaker, extract(epoch FROM max(reconnected_at))::bigint FROM credit_stop
+    WHERE reconnected_at IS NOT NULL GROUP BY breaker
+"""
 OPEN_CREDIT_STOPS: Final = """
     SELECT account, breaker, extract(epoch FROM stopped_at)::bigint FROM credit_stop WHERE reconnected_at IS NULL
 """

@@ -160,6 +160,12 @@ class LedgerStore:
             await cursor.execute(sql.OPEN_CREDIT_STOPS)
             return [(str(account), str(breaker), int(at_s)) for account, breaker, at_s in await cursor.fetchall()]
 
+    async def ended_stops(self) -> dict[str, int]:
+        """Return breaker -> plant second in which its last stop by credit ended."""
+        async with self._database.transaction() as cursor:
+            await cursor.execute(sql.ENDED_CREDIT_STOPS)
+            return {str(breaker): int(at_s) for breaker, at_s in await cursor.fetchall()}
+
     async def close(self) -> None:
         await self._database.close()
 

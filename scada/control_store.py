@@ -6,7 +6,7 @@ Rule: the one file with SQL about commands. Records arrive in the order they wer
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from psycopg import AsyncCursor
 
@@ -46,7 +46,7 @@ _OPEN: Final = """
 """
 
 _LAST: Final = """
-    SELECT DISTINCT ON (breaker) breaker, target, origin FROM command_journal WHERE state = %(state)s
+    SELECT DISTINCT ON (breaker) breaker, target, origin, plant_time_ns FROM command_journal WHERE state = %(state)s
     ORDER BY breaker, sequence DESC
 """
 
@@ -83,6 +83,14 @@ class CommandLine:
     conditions: list[dict[str, Any]]
 
 
+class LastSent(NamedTuple):
+    """The last command that was sent to a breaker."""
+
+    target: int
+    origin: str
+    plant_time_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class KnownCommands:
     """What ControlDesk.restore takes over after a restart."""
@@ -90,7 +98,7 @@ class KnownCommands:
     open: list[Command]
     commanded: dict[str, int]  # breaker -> target of the last command that was sent
     settled: dict[str, int]  # breaker -> target of the last command that was verified
-    origins: dict[str, str]  # breaker -> origin of the last command that was sent
+    last: dict[str, LastSent]
 
 
 async def sink(cursor: Cursor, records: Sequence[Mapping[str, Any]]) -> None:
@@ -105,9 +113,9 @@ async def load(cursor: Cursor) -> KnownCommands:
     sent, verified = await _last(cursor, "sent"), await _last(cursor, "verified")
     return KnownCommands(
         commands,
-        {breaker: target for breaker, (target, _) in sent.items()},
-        {breaker: target for breaker, (target, _) in verified.items()},
-        {breaker: origin for breaker, (_, origin) in sent.items()},
+        {breaker: command.target for breaker, command in sent.items()},
+        {breaker: command.target for breaker, command in verified.items()},
+        sent,
     )
 
 
@@ -136,10 +144,13 @@ async def recent(
     return [CommandLine(*row) for row in await cursor.fetchall()]
 
 
-async def _last(cursor: Cursor, state: State) -> dict[str, tuple[int, str]]:
-    """Return breaker -> (target, origin) of the last record in a state."""
+async def _last(cursor: Cursor, state: State) -> dict[str, LastSent]:
+    """Return breaker -> the last command that entered a state."""
     await cursor.execute(_LAST, {"state": state})
-    return {breaker: (POSITIONS.index(target), origin) for breaker, target, origin in await cursor.fetchall()}
+    return {
+        breaker: LastSent(POSITIONS.index(target), origin, plant_time_ns)
+        for breaker, target, origin, plant_time_ns in await cursor.fetchall()
+    }
 
 
 def _command(row: tuple[Any, ...]) -> Command:

@@ -239,7 +239,7 @@ def test_a_refused_wish_waits_and_its_reason_is_kept() -> None:
 def test_only_what_credit_switched_off_is_switched_on_and_one_after_the_other() -> None:
     bench = Bench()
     bench.work.tags.value[:3] = OPEN
-    bench.control.restore([("t0", "b0", NOON_S), ("t1", "b1", NOON_S)])
+    bench.control.restore([("t0", "b0", NOON_S), ("t1", "b1", NOON_S)], NOON_S)
     found = [wish.breaker for _ in range(6) for wish in bench.scan()]
     assert found == ["b0", "b1"]
     assert bench.work.tags.value[2] == OPEN
@@ -249,7 +249,7 @@ def test_gas_is_never_opened_remotely() -> None:
     bench = Bench()
     bench = Bench(breakers=[breaker(0, remote_close=False), *bench.breakers[1:]])
     bench.work.tags.value[0] = OPEN
-    bench.control.restore([("t0", "b0", NOON_S)])
+    bench.control.restore([("t0", "b0", NOON_S)], NOON_S)
     assert bench.scan() == []
     assert (bench.state(), bench.control.refusal("t0")) == ("stopped", "credit.by-hand")
 
@@ -258,7 +258,59 @@ def test_stopped_tenants_after_a_restart_are_no_mass_trip() -> None:
     bench = Bench()
     bench.work.tags.value[:10] = OPEN
     bench.work.accounts.committed_nano[:10] = -20 * YUAN
-    bench.control.restore([(f"t{row}", f"b{row}", NOON_S) for row in range(10)])
+    bench.control.restore([(f"t{row}", f"b{row}", NOON_S) for row in range(10)], NOON_S)
     bench.scan()
     assert not bench.control.held
     assert bench.state() == "stopped"
+
+
+def test_stopped_tenants_whose_positions_come_late_after_a_restart_are_no_mass_trip() -> None:
+    bench = Bench()
+    bench.work.tags.value[:10] = OPEN
+    bench.work.accounts.committed_nano[:10] = -20 * YUAN
+    bench.work.tags.quality[:10] = BAD_NO_COMMUNICATION
+    bench.control.restore([(f"t{row}", f"b{row}", NOON_S) for row in range(10)], NOON_S)
+    bench.scan()
+    assert (bench.control.held, bench.state()) == (False, "frozen")
+    bench.work.tags.quality[:10] = GOOD
+    bench.scan()
+    assert (bench.control.held, bench.state()) == (False, "stopped")
+
+
+def test_the_mass_guard_holds_again_after_a_restart() -> None:
+    bench = Bench()
+    bench.work.accounts.committed_nano[:5] = -20 * YUAN
+    bench.work.points.quality[:5] = BAD_NO_COMMUNICATION  # the meters answer one after the other
+    for row in range(5):
+        bench.work.points.quality[row] = GOOD
+        assert bench.scan(5) == []
+    assert bench.control.held
+    assert bench.scan(MINUTE) == []
+
+
+def test_a_restart_does_not_begin_a_new_interval_of_switch_offs() -> None:
+    bench = Bench()
+    bench.work.tags.value[:2] = OPEN
+    bench.work.accounts.committed_nano[:3] = -20 * YUAN
+    bench.control.restore([("t0", "b0", NOON_S - 10), ("t1", "b1", NOON_S - 5)], NOON_S)
+    bench.scan()
+    assert bench.scan(MINUTE) == []
+    assert bench.control.refusal("t2") == "credit.rate"
+    assert [wish.breaker for wish in bench.scan(10 * MINUTE)] == ["b2"]
+
+
+def test_a_stop_of_a_tenant_who_has_gone_ends_and_the_next_tenant_has_his_own() -> None:
+    bench = Bench()
+    bench.work.tags.value[0] = OPEN
+    bench.control.restore([("gone", "b0", NOON_S - 3600), ("t1", "b0", NOON_S - 3600)], NOON_S)
+    assert [(each.breaker, each.stopped) for each in bench.control.records()] == [("b0", False), ("b0", False)]
+    bench.control.recorded(2)
+    assert bench.scan() == []  # not ours to close
+    bench.work.tags.value[0] = CLOSED  # a person did
+    bench.pay(0, -20)
+    bench.scan()
+    assert [wish.target for wish in bench.scan(MINUTE)] == [OPEN]
+    assert [(each.account, each.stopped) for each in bench.control.records()] == [("t0", True)]
+    bench.pay(0, 100)
+    bench.scan(MINUTE)
+    assert bench.work.tags.value[0] == CLOSED
