@@ -21,15 +21,24 @@ from config.tagging import (
     GATEWAY,
     GATEWAY_OFFERS,
     METER,
+    POINT,
+    POINT_OFFERS,
     SWITCH_OFFERS,
     tag_id,
 )
 from scada.tags import TagTable
 
-LETTERS: Final[Mapping[str, str]] = {"device": METER, "gateway": GATEWAY, "account": ACCOUNT, "core": CORE}
+LETTERS: Final[Mapping[str, str]] = {
+    "device": METER,
+    "gateway": GATEWAY,
+    "point": POINT,
+    "account": ACCOUNT,
+    "core": CORE,
+}
 REFERENCES: Final[Mapping[str, frozenset[str]]] = {  # what a rule on a kind of thing may take its limit from
     "device": frozenset({"", "rated_current", "nominal_voltage"}),
     "gateway": frozenset({""}),
+    "point": frozenset({""}),
     "account": frozenset({"", "alarm1", "alarm2", "overdraft"}),
     "core": frozenset({""}),
 }
@@ -51,6 +60,7 @@ def measures_of(sources: Sources, on: str) -> set[str]:
     fixed = {
         "device": DEVICE_OFFERS + SWITCH_OFFERS,
         "gateway": GATEWAY_OFFERS,
+        "point": POINT_OFFERS,
         "account": ACCOUNT_OFFERS,
         "core": CORE_OFFERS,
     }[on]
@@ -85,6 +95,9 @@ def _candidates(rule: RuleTable, sources: Sources) -> Iterator[Watched]:
     elif rule.on == "gateway":
         for table in sources.by_id("gateway").values():
             yield Watched(table.id, table.name_zh, table.name_en, {"": 1.0})
+    elif rule.on == "point":
+        for point in sources.by_id("point").values():
+            yield Watched(point.id, point.name_zh, point.name_en, {"": 1.0})
     elif rule.on == "account":
         for tenant in sources.by_id("tenant").values():
             yield Watched(tenant.id, tenant.name_zh, tenant.name_en, _account_references(tenant))

@@ -200,7 +200,7 @@ class RuleTable(Table):
     """One rule: which tags it watches and what it makes of each."""
 
     name: Measure
-    on: Literal["device", "gateway", "account", "core"]
+    on: Literal["device", "gateway", "point", "account", "core"]
     measures: Annotated[tuple[Measure, ...], Field(min_length=1)]
     medium: Medium | None = None
     profiles: tuple[Id, ...] = ()  # none: every profile

@@ -178,6 +178,8 @@ def test_a_register_that_rolls_over_is_billed_and_one_that_jumps_back_is_held(ma
     park.inject("set-register", broken, "5")
     wait_for(lambda: park.snapshot().columns.points.held[points[broken]] != 0, 20, "the register to be held")
     assert park.snapshot().columns.points.billed_milli[points[broken]] - billed_before < 10_000
+    held = next(a.id for a in park.plant.alarms if a.source == park.plant.points[points[broken]].id)
+    wait_for(lambda: ALARM_STATES[park.alarm_state(held)] == "unacknowledged", 10, "its alarm")
     park.inject("rollover", rolling)
     assert points[rolling] >= 0
     code, last = park.audit()
