@@ -107,6 +107,7 @@ class AlarmEngine:
             self._value[row] = live.value
             self._quality[row] = live.quality
             self._since_ns[row] = live.since_utc_ns
+        self._untold = np.arange(len(self._state))  # the image may show the states of before: scans do not wait for SQL
         if unknown:
             logger.info("{} live alarms are not configured any more, first {}", len(unknown), unknown[0])
         return unknown

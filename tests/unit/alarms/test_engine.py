@@ -175,6 +175,15 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [record["plant_time_ns"] // NS_PER_S for record in rig.calls[0]] == [3, 4, 5]
 
 
+def test_states_restored_after_the_first_scan_are_shown() -> None:
+    rig = Rig()
+    assert rig.scan(online=1, current_a=90.0) == ("normal", "normal")  # the books open later than the scan begins
+    rig.engine.restore([LiveAlarm(LIMIT.id, "acknowledged", 5 * NS_PER_S, 120.0, 0)])
+    assert rig.scan(online=1, current_a=120.0) == ("acknowledged", "normal")
+    assert rig.calls == []
+    assert (rig.work.alarms.value[0], rig.work.alarms.since[0]) == (120.0, 5 * NS_PER_S)
+
+
 def test_states_survive_a_restart_and_raise_nothing_twice() -> None:
     live = [
         LiveAlarm(LIMIT.id, "acknowledged", 7, 120.0, GOOD),
