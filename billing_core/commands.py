@@ -18,10 +18,15 @@ def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str
 
 
 def run_audit(dsn: str) -> int:
-    """Audit the books behind a connection string; print every difference and the count. Return 1 when any differs."""
+    """Audit the books behind a connection string; print every difference and the count. Return 1 when any differs.
+
+    Raises WattkeeperError when there are no books of this program's schema.
+    """
     from billing_core.audit import audit
     from billing_core.reader import open_books
+    from scada.database import require_current_schema
 
+    require_current_schema(dsn)
     with open_books(dsn) as books:
         accounts, entries = books.counts()
         differences = 0

@@ -8,7 +8,7 @@ import pytest
 from billing_core.columns import HELD_METER, HELD_NONE
 from billing_core.store import LEASE_S, LedgerStore
 from scada.database import Database
-from scada.errors import DatabaseAway, Refused
+from scada.errors import DatabaseAway, Refused, WattkeeperError
 from tests.unit.billing_core.park import ACCOUNTS, POINTS, TARIFFS, YUAN, Park
 from tests.unit.billing_core.test_store import (
     LosesAnswers,
@@ -161,3 +161,8 @@ def tamper(dsn: str, statement: str) -> None:
         connection.execute("SET search_path TO wattkeeper")
         connection.execute("SET session_replication_role = replica")
         connection.execute(statement)
+
+
+def test_an_audit_of_a_data_base_without_books_says_so(empty_postgres_dsn: str) -> None:
+    with pytest.raises(WattkeeperError, match=r"start run\.py once"):
+        audited(empty_postgres_dsn)

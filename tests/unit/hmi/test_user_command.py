@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from hmi import commands
+from scada.errors import WattkeeperError
 
 
 def run(dsn: str, *words: str) -> int:
@@ -64,3 +65,8 @@ def test_what_is_refused_says_why(postgres_dsn: str, capsys: pytest.CaptureFixtu
     assert "lower-case letters" in capsys.readouterr().err
     assert run("host=/nowhere dbname=x", "list") == 1
     assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_a_data_base_that_was_never_started_on_says_so(empty_postgres_dsn: str) -> None:
+    with pytest.raises(WattkeeperError, match=r"start run\.py once"):
+        run(empty_postgres_dsn, "list")
