@@ -266,11 +266,11 @@ def _node_boxes(placed: PlacedNode) -> list[Box]:
 
 
 def wrap(text: str, lines: int = LABEL_LINES, width: float = PITCH - 4) -> list[str]:
-    """Break a label into lines that fit a column at 14 px, about equally long: no last line of a single character."""
+    """Break a label into lines that fit a column at 14 px; no last line of a single character if it can be helped."""
     found = _broken(text, width)
     for narrower in range(int(width), 0, -WRAP_STEP):
         closer = _broken(text, narrower)
-        if len(closer) > len(found):
+        if len(closer) > len(found) or text_width(found[-1]) >= max(map(text_width, found)) / 2:
             break
         found = closer
     if len(found) > lines:

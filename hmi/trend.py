@@ -19,6 +19,7 @@ COLOURS: Final = ("#101a4d", "#7a5c00", "#3d7a7a", "#6b4a6b")  # dark and calm; 
 DASHES: Final = ("solid", "dashed", "dotted", "solid")  # colour is doubled by shape
 TEXT: Final = {"color": "#505050", "fontSize": 13}
 MS_PER_S: Final = 1000
+FINER: Final = 2  # decimals beyond those of the live value: a small load is a line, not stairs
 
 
 class Trend:
@@ -85,6 +86,6 @@ class Trend:
             for row, _ in self._rows:
                 tag = context.lookup.tag(row)
                 found = await queries.history(cursor, tag.id, since, now, POINTS_MAX)
-                decimals = context.lookup.decimals(row)
+                decimals = context.lookup.decimals(row) + FINER
                 lines.append([[at + shift_ms, None if v is None else round(v, decimals)] for at, v in found])
         return lines

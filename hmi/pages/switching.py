@@ -53,8 +53,8 @@ class _Panel:
         names = ("Position", "CommandState", "Discrepancy")
         labels = (texts("Position"), texts("Command"), texts("Position differs from command"))
         with ui.element("section").classes("wk-panel wk-switch"):
-            title = texts("Switch: {name}", name=lookup.name(self._breaker, texts.language))
-            ui.label(title).classes("wk-heading")
+            elsewhere = texts("Switch: {name}", name=lookup.name(self._breaker, texts.language))
+            ui.label(texts("Switch") if self._breaker == self._device else elsewhere).classes("wk-heading")
             live = [(label, lookup.row("M", self._breaker, name)) for label, name in zip(labels, names, strict=True)]
             fragment(visitor, "facts.html", facts=[], live_facts=live)
             for target, heading in (

@@ -65,9 +65,10 @@ def test_coupled_busbars_stand_side_by_side() -> None:
 
 
 def test_labels_break_where_a_reader_would() -> None:
-    assert wrap("A座消防与电梯馈线", width=60) == ["A座消", "防与电", "梯馈线"]
+    assert wrap("A座消防与电梯馈线", width=60) == ["A座消防", "与电梯", "馈线"]
     assert wrap("Tower A fire and lifts", width=90) == ["Tower A", "fire and", "lifts"]
     assert wrap("A座1层商铺", width=72) == ["A座1层", "商铺"]
+    assert wrap("Tower A data room", width=72) == ["Tower A", "data", "room"]
     assert wrap("Block B flats", width=60) == ["Block B", "flats"]
     assert wrap("", width=50) == [""]
     assert wrap("一二三四五六七八九十", lines=2, width=45)[-1].endswith("…")
