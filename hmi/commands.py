@@ -37,7 +37,5 @@ def _login(text: str) -> str:
 
 def _run(arguments: argparse.Namespace, dsn: str) -> int:
     from hmi.user_command import run
-    from scada.database import require_current_schema
 
-    require_current_schema(dsn)
     return run(arguments.action, arguments, dsn)

@@ -11,13 +11,18 @@ from typing import Any
 
 from hmi import passwords, users
 from hmi.passwords import PasswordHashes
-from scada.database import Database
+from scada.database import Database, require_current_schema
 from scada.errors import DatabaseAway
 
 
 def run(action: str, arguments: argparse.Namespace, dsn: str) -> int:
-    """Carry out one action; return the exit code."""
-    return asyncio.run(_run(action, arguments, dsn))
+    """Carry out one action; return the exit code. Raises WattkeeperError when the schema is not this program's."""
+    try:
+        require_current_schema(dsn)
+        return asyncio.run(_run(action, arguments, dsn))
+    except DatabaseAway as error:
+        print(f"the data base cannot be reached: {error}", file=sys.stderr)
+        return 1
 
 
 async def _run(action: str, arguments: argparse.Namespace, dsn: str) -> int:
@@ -25,9 +30,6 @@ async def _run(action: str, arguments: argparse.Namespace, dsn: str) -> int:
     try:
         async with database.transaction() as cursor:
             return await _ACTIONS[action](cursor, arguments)
-    except DatabaseAway as error:
-        print(f"the data base cannot be reached: {error}", file=sys.stderr)
-        return 1
     finally:
         await database.close()
 
