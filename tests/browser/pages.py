@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM: Final = "/usr/bin/chromium"
 ARGUMENTS: Final = [
@@ -21,6 +21,11 @@ ARGUMENTS: Final = [
 ]
 WAIT_MS: Final = 15_000
 STALE_MS: Final = 6_000  # a lost server is obvious within five seconds
+RECOVER_MS: Final = 30_000  # a killed room is back within five seconds; a busy machine takes longer
+FINISHED: Final = ("verified", "failed", "undetermined")
+SHOWN: Final = """() => Object.fromEntries([...document.querySelectorAll("[data-row]")]
+    .filter((element) => element.dataset.as !== "class").map((element) => [element.dataset.row,
+        (element.querySelector(".wk-number") ?? element).textContent]))"""
 
 
 @contextmanager
@@ -80,31 +85,74 @@ class Hmi:
     def is_stale(self) -> bool:
         return bool(self.page.evaluate("document.documentElement.classList.contains('wk-stale')"))
 
-    def acknowledge_first_alarm(self, comment: str) -> str:
-        """Acknowledge the first alarm of the list; returns its id when the list no longer asks for it."""
+    def wait_live(self) -> None:
+        """Wait until the page's values come from the core."""
+        expect(self.page.locator(".wk-stale-note")).to_be_hidden(timeout=RECOVER_MS)
+        expect(self.page.locator(".wk-foot [data-clock]")).not_to_have_text("----", timeout=WAIT_MS)
+
+    def shown(self) -> dict[str, str]:
+        """Return row or figure -> text of every live value on the page, all at one instant."""
+        found: dict[str, str] = self.page.evaluate(SHOWN)
+        return found
+
+    # ---- alarms
+
+    def acknowledge(self, alarm: str, comment: str) -> None:
+        """Acknowledge one alarm of the list; ends when the list no longer asks for it."""
         self.open("/alarms")
-        button = self.page.locator("[data-ack]").first
-        alarm = button.get_attribute("data-ack") or ""
-        button.click()
+        self.page.click(f"[data-ack='{alarm}']")
         self.page.fill(".wk-comment input", comment)
         self.page.click(".wk-confirm")
         expect(self.page.locator(f"[data-ack='{alarm}']")).to_have_count(0, timeout=WAIT_MS)
-        return alarm
 
-    def switch(self, device: str, position: str, reason: str) -> str:
-        """Move a device's switch to "open" or "closed"; returns the final state of the command."""
+    def journal(self) -> Locator:
+        return self.page.locator(".wk-journal")
+
+    # ---- breakers
+
+    def symbol(self, device: str) -> Locator:
+        """Return the symbol of a breaker on the open diagram."""
+        return self.page.locator(f"a[data-breaker='{device}'] .breaker .body")
+
+    def conditions(self, position: str) -> Locator:
+        """Return what must hold to move the open faceplate's switch to "open" or "closed"."""
+        return self.page.locator(f".wk-conditions-{position} li")
+
+    def select(self, device: str, position: str) -> None:
+        """Step 1 on a device's faceplate; ends when step 2 asks."""
         self.open(f"/meter/{device}")
         self.page.click(f".wk-{position}")
+        expect(self.page.locator(".wk-operate")).to_be_visible(timeout=WAIT_MS)
+
+    def operate(self, reason: str, typed: str = "") -> None:
+        """Step 2: fill in and confirm."""
         self.page.fill(".wk-reason input", reason)
-        typed = self.page.locator(".wk-typed input")
-        if typed.is_visible():
-            typed.fill(device[-4:])
+        if typed:
+            self.page.fill(".wk-typed input", typed)
         self.page.click(".wk-operate")
-        finished = self.page.locator(
-            ".wk-progress[data-state=verified], .wk-progress[data-state=failed], .wk-progress[data-state=undetermined]"
-        )
+
+    def command_end(self) -> str:
+        """Return the final state of the command, as the page shows it."""
+        finished = self.page.locator(", ".join(f".wk-progress[data-state={state}]" for state in FINISHED))
         finished.wait_for(timeout=2 * WAIT_MS)
         return finished.get_attribute("data-state") or ""
+
+    def switch(self, device: str, position: str, reason: str) -> str:
+        """Move a device's switch to "open" or "closed" through both steps; returns the final state of the command."""
+        self.select(device, position)
+        asked = self.page.locator(".wk-typed input").is_visible()
+        self.operate(reason, device[-4:] if asked else "")
+        return self.command_end()
+
+    def release_held_stops(self) -> None:
+        """Let the switch-offs go on that wait for a person; ends when the page no longer says that they wait."""
+        note = self.page.locator(".wk-held")
+        expect(note).to_be_visible(timeout=RECOVER_MS)
+        self.page.click("[data-release]")
+        self.page.click(".wk-confirm-release")
+        expect(note).to_be_hidden(timeout=RECOVER_MS)
+
+    # ---- money
 
     def top_up(self, account: str, amount: str) -> str:
         """Pay at the counter; returns the text of the receipt."""
