@@ -200,12 +200,10 @@ def supervise(args: argparse.Namespace) -> int:
     """Start every room, restart what dies, end all of it on SIGINT or SIGTERM."""
     import signal
 
-    from loguru import logger
     from twisted.internet import reactor
     from twisted.internet.defer import ensureDeferred
 
     from scada import embedded_postgres
-    from scada.clock import NS_PER_S, write_clock
     from scada.room import configure_log
     from scada.supervision import Supervisor, taken
 
@@ -216,11 +214,6 @@ def supervise(args: argparse.Namespace) -> int:
     occupied = taken(_endpoints(plant, args))
     if occupied:
         raise WattkeeperError("; ".join(occupied))
-    last_ns = _last_plant_time(data)
-    write_clock(data.clock, args.demo_speed, last_ns)
-    ahead_s = (last_ns - time.time_ns()) // NS_PER_S
-    if ahead_s > 0:
-        logger.warning("plant time goes on {} s ahead of the clock, where an earlier, faster start left it", ahead_s)
     args.stack.callback(lambda: data.clock.unlink(missing_ok=True))
     embedded = not args.database_url
 
@@ -229,6 +222,7 @@ def supervise(args: argparse.Namespace) -> int:
             server_dsn = embedded_postgres.dsn(data.sockets, "postgres")
             embedded_postgres.wait_ready(server_dsn, DATABASE_START_S, supervisor.ending)
         supervisor.attend(_command(args, "migrate"), "the data base's schema could not be brought up to date")
+        _start_clock(args, data)
 
     supervisor = Supervisor(
         reactor,
@@ -269,11 +263,19 @@ def _endpoints(plant: "Plant", args: argparse.Namespace) -> list[Any]:
     return ports
 
 
-def _last_plant_time(data: DataDirectory) -> int:
-    """Return the plant time of the last scan of an earlier start, so that time never runs backwards."""
+def _start_clock(args: argparse.Namespace, data: DataDirectory) -> None:
+    """Write the plant clock: never behind the last scan, nor behind the books, which bill no earlier reading."""
+    from loguru import logger
+
+    from billing_core.reader import plant_time_ns
+    from scada.clock import NS_PER_S, write_clock
     from scada.image import last_scan_utc_ns
 
-    return last_scan_utc_ns(data.image)
+    last_ns = max(last_scan_utc_ns(data.image), plant_time_ns(database_url(args)))
+    write_clock(data.clock, args.demo_speed, last_ns)
+    ahead_s = (last_ns - time.time_ns()) // NS_PER_S
+    if ahead_s > 0:
+        logger.warning("plant time goes on {} s ahead of the clock, where an earlier, faster start left it", ahead_s)
 
 
 def _announce(reactor: Any, args: argparse.Namespace, begun: float) -> None:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from loguru import logger
 
 from billing_core import charging, kernel
 from billing_core.bounds import TOTAL_MAX, terms_table
@@ -49,6 +50,7 @@ CALENDAR_MARGIN_S: Final = 2 * DAY_S  # renewed when less than this is left
 CALENDAR_PAST_S_MAX: Final = 800 * DAY_S  # a register older than two years is held (no price), not guessed
 ROWS_LEAST: Final = 65_536  # 22 years of eight borders a day for one point: any single gap fits
 ROWS_PER_POINT: Final = 64  # four days of eight borders, two rows each, without a data base
+BEHIND_TOLD_S: Final = 60  # a clock that is set right moves by seconds
 STATE_REFRESH_S: Final = 60  # a still register's source time is saved this often, so that a restart splits fairly
 
 
@@ -84,6 +86,8 @@ class BillingEngine:
         self._committed = state.committed_nano.copy()
         self._balance = state.committed_nano.copy()
         self._seq = state.checkpoint_seq
+        self._latest_s = state.plant_time_s
+        self._told_behind = False
         self._scan = self._now_s = self._used = 0
         self._border_s = 0
         self._pending: Checkpoint | None = None
@@ -93,6 +97,7 @@ class BillingEngine:
         """Bill one scan: read work.points raw, quality and source time; write the money of points and accounts."""
         self._scan = instant.scan
         self._now_s = instant.utc_ns // NS_PER_S
+        self._watch_time()
         calendar = self._calendar_now()
         used, waiting = kernel.bill_scan(
             instant.scan,
@@ -139,6 +144,16 @@ class BillingEngine:
         self._balance[account_row] += amount_nano
         self._committed[account_row] += amount_nano
         self._account_scan[account_row] = self._scan + 1
+
+    def _watch_time(self) -> None:
+        """Say once when plant time runs behind what was billed: no reading counts until it has caught up."""
+        behind_s = self._latest_s - self._now_s
+        if behind_s <= 0:
+            self._latest_s = self._now_s
+            self._told_behind = False
+        elif behind_s > BEHIND_TOLD_S and not self._told_behind:
+            self._told_behind = True
+            logger.error("plant time is {} s behind the last billing; nothing is billed until they meet", behind_s)
 
     def _new_checkpoint(self) -> Checkpoint | None:
         used = charging.close_all(self._state, self._terms, self._rows, self._used)

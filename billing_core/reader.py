@@ -12,6 +12,7 @@ import psycopg
 from billing_core import sql
 from billing_core.audit import ChargeRow, EntryRow, PointRow, ReceiptRow, TermsRow, TransferRow
 from billing_core.ledger import GENESIS
+from scada.clock import NS_PER_S
 from scada.database import SCHEMA
 from scada.errors import DatabaseAway
 
@@ -35,6 +36,11 @@ class StoredBooks:
     def head(self) -> tuple[int, bytes]:
         found = self._connection.execute(sql.AUDIT_BOOK).fetchone()
         return (found[0], bytes(found[1])) if found is not None else (0, GENESIS)
+
+    def plant_time_s(self) -> int:
+        """Return the latest plant time of a checkpoint or top-up, 0 when there is none."""
+        found = self._connection.execute(sql.PLANT_TIME).fetchone()
+        return int(found[0]) if found is not None else 0
 
     def transfers(self) -> Iterator[TransferRow]:
         return map(TransferRow._make, self._stream("transfers", sql.AUDIT_TRANSFERS))
@@ -70,6 +76,12 @@ class StoredBooks:
             cursor.itersize = BATCH_ROWS
             cursor.execute(statement)
             yield from cursor
+
+
+def plant_time_ns(dsn: str) -> int:
+    """Return the latest plant time that the books know, ns UTC; 0 for new books. Raises DatabaseAway."""
+    with open_books(dsn) as books:
+        return books.plant_time_s() * NS_PER_S
 
 
 @contextlib.contextmanager

@@ -131,6 +131,7 @@ OPEN_CREDIT_STOPS: Final = """
 # --- audit, read in the order in which it was written
 
 AUDIT_COUNTS: Final = "SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM entry)"
+PLANT_TIME: Final = "SELECT extract(epoch FROM plant_time)::bigint FROM book"
 AUDIT_BOOK: Final = "SELECT seq, hash FROM book"
 AUDIT_TRANSFERS: Final = """
     SELECT seq, idempotency_key, kind, site, extract(epoch FROM plant_time)::bigint,

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from scada.clock import NS_PER_S
 from tests.plant.park import ROOT, Park, wait_for
 
 GONE_S = 5.0
@@ -31,3 +32,18 @@ def test_a_start_that_is_ended_halfway_leaves_no_process(make_park, number: sign
         wait_for(lambda: not park.pids(), GONE_S, f"every process to end after {number.name} at {moment_s} s")
     park.start()
     assert park.stop(timeout_s=GONE_S) == 0
+
+
+@pytest.mark.timeout(120)
+def test_plant_time_never_runs_behind_the_books(make_park) -> None:
+    """A fast demonstration left the books in the future, and the image that knew of it is lost."""
+    park = make_park().start(speed=3600)
+    wait_for(lambda: park.sql("SELECT 1 FROM charge LIMIT 1"), 20, "the first charge")
+    park.stop()
+    park.data.image.unlink()
+    park.start()
+    (books_s,) = park.sql("SELECT extract(epoch FROM plant_time)::bigint FROM book")[0]
+    assert books_s > time.time() + 600
+    assert park.snapshot().scan_utc_ns >= books_s * NS_PER_S
+    charges = park.sql("SELECT count(*) FROM charge")
+    wait_for(lambda: park.sql("SELECT count(*) FROM charge") > charges, 20, "charges to go on")

@@ -1,6 +1,7 @@
 """Billing in rows, one per scan: seconds later, register, quality; then milli charged in all, nano charged, hold."""
 
 import pytest
+from loguru import logger
 
 from billing_core.columns import HELD, R_MILLI, R_PRICE_MICRO
 from billing_core.engine import BillingEngine
@@ -218,3 +219,17 @@ def test_without_a_data_base_memory_stays_bounded_and_the_register_waits() -> No
         bench.engine._rows = bench.engine._rows if len(bench.engine._rows) > 9 else bench.engine._rows.repeat(200, 0)
         bench.scan(1, 1990)
     assert bench.work.points.billed_milli[0] == 19_900
+
+
+def test_a_clock_that_ran_ahead_is_told_once_and_nothing_is_lost() -> None:
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="ERROR")
+    bench = Bench()
+    bench.scan(0, 1000)
+    bench.scan(86_400, 1001)  # the clock jumps a day ahead ...
+    for register in (1002, 1003, 1004):
+        assert bench.scan(-86_400 if register == 1002 else 1, register)[0] == 10  # ... and back
+    assert bench.scan(86_400, 1005)[0] == 50
+    logger.remove(sink)
+    assert len(said) == 1
+    assert "86400 s behind" in said[0]
