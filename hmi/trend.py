@@ -37,7 +37,7 @@ class Trend:
         with ui.element("section").classes(f"wk-panel wk-trend {classes}"):
             ui.label(texts("{what}, last {hours} hours", what=self._title, hours=HOURS)).classes("wk-heading")
             self._note = ui.label().classes("wk-note")
-            self._chart = ui.echart(self._options()).classes("w-full").style("height:260px")
+            self._chart = ui.echart(self._options()).classes("wk-chart")
         await self._refresh()
         ui.timer(REFRESH_S, self._refresh)
 
