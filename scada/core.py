@@ -14,7 +14,7 @@ from loguru import logger
 from scada.clock import NS_PER_S
 from scada.control import ControlDesk
 from scada.derived import DerivedTags, Health
-from scada.errors import DatabaseAway, Refused
+from scada.errors import DatabaseAway, Refused, WattkeeperError
 from scada.image import Columns, ImageWriter
 from scada.ports import AlarmPort, BillingPort, BooksPort, CreditPort, FieldPort, RecordPort
 from scada.room import Room
@@ -230,7 +230,7 @@ class Core:
                     await self._commit()
                 await self.ports.historian.flush(self.ports.history)
                 await self.ports.drain()
-        except (TimeoutError, DatabaseAway) as late:
+        except (TimeoutError, WattkeeperError) as late:  # away, or no longer ours
             logger.warning("the core ends before its last records are in the data base: {!r}", late)
         self.ports.historian.close()  # what is still in memory goes to its spool
         await self.ports.books.close()

@@ -212,3 +212,15 @@ def test_a_second_start_and_a_taken_port_are_told_and_stop(make_park) -> None:
     assert first.stop(timeout_s=5.0) == 0
     with pytest.raises(psycopg.OperationalError):
         first.sql("SELECT 1")
+
+
+def test_a_core_that_was_overtaken_puts_its_history_away_before_it_ends(make_park) -> None:
+    park = make_park().start()
+    old = park.pids()["core"]
+    park.sql("UPDATE book SET epoch = epoch + 1 RETURNING epoch")  # as another core does that takes the books
+    wait_for(lambda: park.pids().get("core", old) != old, 2 * BACK_S, "the core to end and come back")
+    log = (park.data.log / "core.log").read_text(encoding="utf-8")
+    assert "Overtaken" in log
+    assert "ends before its last records" in log
+    wait_for(lambda: park.tag("X", "core", "DatabaseConnected") == (1.0, 0), 20, "its books")
+    assert park.audit()[0] == 0
