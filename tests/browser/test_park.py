@@ -1,15 +1,20 @@
 """What a person does on a running park, in the system's Chromium, and what the image and the books say afterwards."""
 
+import asyncio
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from alarms.lifecycle import STATES as ALARM_STATES
-from scada import quality
+from hmi import queries
+from scada import embedded_postgres, quality
+from scada.database import Database
 from scada.position import CLOSED, OPEN
 from tests.browser.pages import STALE_MS, Hmi, browser
 from tests.plant.park import Park, wait_for
@@ -88,6 +93,21 @@ def purse_nano(park: Park, account: str) -> int:
     points = [k for k, point in enumerate(park.plant.points) if point.account == row]
     charged = int(snapshot.columns.points.charged_nano[points].sum())
     return int(snapshot.columns.accounts.balance_nano[row]) + charged
+
+
+def ask(park: Park, question: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Run one of the pages' queries; in a thread, because Playwright's loop runs in this one."""
+
+    async def run() -> Any:
+        database = Database(embedded_postgres.dsn(park.data.sockets), "read")
+        try:
+            async with database.transaction() as cursor:
+                return await question(cursor)
+        finally:
+            await database.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(run())).result()
 
 
 def test_the_printed_password_works_once(hmi: Hmi, one_time: str) -> None:
@@ -200,6 +220,29 @@ def test_charges_of_the_day_grow_on_the_overview(hmi: Hmi, park: Park) -> None:
     live = int(snapshot.columns.points.charged_nano[rows].sum())
     assert booked <= live
     assert money() <= live / 1e9 + 0.01
+
+
+def test_what_pages_read_of_the_books_is_what_the_books_say(park: Park) -> None:
+    transfers = "SELECT plant_time FROM transfer WHERE kind = 'charge' ORDER BY seq DESC LIMIT 4"
+    (*_, [instant]) = wait_for(lambda: len(found := park.sql(transfers)) == 4 and found, 30, "four checkpoints")
+    booked = """
+        SELECT t.point, sum(c.milli)::bigint, sum(c.nano)::bigint FROM charge c JOIN terms t ON t.id = c.terms
+        JOIN transfer USING (seq) WHERE plant_time {} %s GROUP BY 1
+    """
+    before = ask(park, lambda cursor: queries.charged_before(cursor, instant))
+    assert {point: pair for point, pair in before.items() if any(pair)} == {
+        point: (milli, nano) for point, milli, nano in park.sql(booked.format("<"), instant)
+    }
+    assert park.sql(booked.format(">="), instant)  # there was something to leave out
+
+    hours = ask(park, lambda cursor: queries.charges(cursor, TENANT, "Asia/Shanghai"))
+    first = hours[-1].at  # what was charged from the oldest hour of the page on
+    total = "SELECT sum(nano) FROM charge JOIN terms t ON t.id = terms WHERE account = %s AND segment_from >= %s"
+    assert sum(line.nano for line in hours) <= park.sql(total, f"wallet:{TENANT}", first)[0][0]
+    assert {line.meter for line in hours} <= {p.meter for p in park.plant.points}
+    assert all(line.milli > 0 and line.at.minute == 0 for line in hours)
+    entries = ask(park, lambda cursor: queries.entries(cursor, TENANT))
+    assert [(line.kind, line.nano) for line in entries] == [("opening", 1_200 * 10**9)]
 
 
 def test_held_stops_wait_for_a_person(hmi: Hmi, park: Park) -> None:
