@@ -69,6 +69,7 @@ class TermsRow(NamedTuple):
     meter: str
     account: str
     medium: str
+    unit: str
     milli_per_count: int
     modulus_counts: int
     tariff: bytes
@@ -159,6 +160,7 @@ def audit(books: Books) -> Iterator[Difference]:
 
 def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", sums: Sums) -> Iterator[Difference]:
     entries, charges = _Groups(books.entries(), "entry"), _Groups(books.charges(), "charge")
+    hashes = {number: ledger.terms_hash(row._asdict()) for number, row in terms.items()}
     seq, previous = 0, GENESIS
     for row in books.transfers():
         place = f"transfer {row.seq}"
@@ -167,7 +169,7 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", s
         if row.prev_hash != previous:
             yield Difference(place, "does not continue the hash chain")
         own_entries, own_charges = entries.of(row.seq), charges.of(row.seq)
-        yield from _transfer(row, own_entries, own_charges)
+        yield from _transfer(row, own_entries, own_charges, hashes)
         yield from _charges(place, own_charges, terms, prices, sums)
         if row.kind == "charge":
             yield from _covered(place, own_entries, own_charges, terms)
@@ -184,13 +186,15 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", s
     yield from charges.orphans()
 
 
-def _transfer(row: TransferRow, entries: tuple[EntryRow, ...], charges: tuple[ChargeRow, ...]) -> Iterator[Difference]:
-    """Compare one transfer with its entries, the hash of its charges and its own hash."""
+def _transfer(
+    row: TransferRow, entries: tuple[EntryRow, ...], charges: tuple[ChargeRow, ...], hashes: Mapping[int, bytes]
+) -> Iterator[Difference]:
+    """Compare one transfer with its entries, the hash of its charges and their terms, and its own hash."""
     place = f"transfer {row.seq}"
     total = sum(entry.nano for entry in entries)
     if total != 0:
         yield Difference(place, f"entries sum to {total} nano, not to zero")
-    charged = charges_hash(charges) if charges else b""
+    charged = charges_hash(charges, hashes) if charges else b""
     if charged != (row.charges_hash or b""):
         yield Difference(place, "its charges are not the ones that were posted")
     try:
@@ -323,9 +327,9 @@ def _receipts(books: Books, sums: Sums) -> Iterator[Difference]:
         yield Difference(f"transfer {seq}", "a top-up without receipt")
 
 
-def charges_hash(charges: Iterable[ChargeRow]) -> bytes:
-    """Return the hash that ties charges to their transfer, from rows as they are stored."""
-    return ledger.charges_hash(np.array([charge[2:] for charge in charges], dtype=np.int64))
+def charges_hash(charges: Iterable[ChargeRow], hashes: Mapping[int, bytes]) -> bytes:
+    """Return the hash that ties charges and their terms to their transfer, from rows as they are stored."""
+    return ledger.charges_hash(np.array([charge[2:] for charge in charges], dtype=np.int64), hashes)
 
 
 class _Groups:

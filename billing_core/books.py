@@ -147,14 +147,18 @@ async def open_chart(cursor: Cursor, points: Sequence[PointSpec], accounts: Sequ
 
 async def enter_terms(
     cursor: Cursor, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], tariffs: Sequence[Tariff]
-) -> npt.NDArray[np.int64]:
-    """Enter tariff versions and terms of supply that are new; return (n_points,) the number of each point's terms."""
+) -> tuple[npt.NDArray[np.int64], dict[int, bytes]]:
+    """Enter tariff versions and terms of supply that are new.
+
+    Return (n_points,) the number of each point's terms, and the hash of the terms of each number.
+    """
     hashes = []
     for tariff in tariffs:
         body = ledger.tariff_body(tariff)
         hashes.append(ledger.tariff_hash(body))
         await cursor.execute(sql.ADD_TARIFF, {"hash": hashes[-1], "tariff": tariff.id, "body": Jsonb(body)})
     numbers = np.zeros(len(points), dtype=np.int64)
+    terms_hashes: dict[int, bytes] = {}
     for row, point in enumerate(points):
         given: Mapping[str, Any] = {
             "point": point.id,
@@ -163,7 +167,7 @@ async def enter_terms(
             "medium": point.medium,
             "unit": point.unit,
             "milli_per_count": point.milli_per_count,
-            "modulus": point.modulus_counts,
+            "modulus_counts": point.modulus_counts,
             "tariff": hashes[point.tariff],
         }
         await cursor.execute(sql.FIND_TERMS, given)
@@ -172,7 +176,8 @@ async def enter_terms(
             await cursor.execute(sql.FIND_TERMS, given)
             found = await one(cursor)
         numbers[row] = found[0]
-    return numbers
+        terms_hashes[int(found[0])] = ledger.terms_hash(given)
+    return numbers, terms_hashes
 
 
 async def read_state(

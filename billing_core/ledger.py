@@ -23,6 +23,7 @@ ROUNDING: Final = "rounding"
 CHANNELS: Final = ("cash", "transfer", "card", "wechat", "alipay")  # how money comes in; only cash is ours at once
 KINDS: Final = ("charge", "topup", "opening", "reversal")
 NANO_PER_UNIT: Final = 1_000_000_000
+TERMS: Final = ("point", "meter", "account", "medium", "unit", "milli_per_count", "modulus_counts", "tariff")
 
 Entry = tuple[str, int]  # account id, nano
 
@@ -110,9 +111,21 @@ def chain(previous: bytes, body: bytes) -> bytes:
     return hashlib.sha256(previous + body).digest()
 
 
-def charges_hash(columns: npt.NDArray[np.int64]) -> bytes:
-    """Return the hash that ties charges to their transfer: (k, 11), as stored."""
-    return hashlib.sha256(np.ascontiguousarray(columns, dtype="<i8").tobytes()).digest()
+def charges_hash(columns: npt.NDArray[np.int64], terms: Mapping[int, bytes]) -> bytes:
+    """Return the hash that ties charges, and the terms they name, to their transfer.
+
+    columns: (k, 11), as stored, the number of the terms first; terms: number -> terms_hash
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(columns, dtype="<i8").tobytes())
+    for number in np.unique(columns[:, 0]).tolist():
+        digest.update(terms.get(number, b""))  # none only where the books were tampered with
+    return digest.digest()
+
+
+def terms_hash(terms: Mapping[str, Any]) -> bytes:
+    """Return the hash of terms of supply; TERMS names what belongs to it."""
+    facts = {name: value.hex() if isinstance(value := terms[name], bytes) else value for name in TERMS}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()
 
 
 def receipt_number(seq: int) -> str:

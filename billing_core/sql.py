@@ -44,13 +44,14 @@ ADD_TARIFF: Final = """
 """
 ADD_TERMS: Final = """
     INSERT INTO terms (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff)
-    VALUES (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus)s, %(tariff)s)
+    VALUES (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s,
+            %(tariff)s)
     ON CONFLICT (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff) DO NOTHING
 """
 FIND_TERMS: Final = """
     SELECT id FROM terms
     WHERE (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff)
-        = (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus)s, %(tariff)s)
+        = (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s, %(tariff)s)
 """
 
 # --- state
@@ -147,7 +148,7 @@ AUDIT_CHARGES: Final = """
 """
 AUDIT_TARIFFS: Final = "SELECT hash, body FROM tariff_version"
 AUDIT_TERMS: Final = (
-    "SELECT id, point, meter, account, medium, milli_per_count, modulus_counts, tariff FROM terms ORDER BY id"
+    "SELECT id, point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff FROM terms ORDER BY id"
 )
 AUDIT_BALANCES: Final = "SELECT account, nano FROM balance ORDER BY account"
 AUDIT_RECEIPTS: Final = """

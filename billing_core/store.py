@@ -69,6 +69,7 @@ class LedgerStore:
         self._points: tuple[PointSpec, ...] = ()
         self._accounts: tuple[AccountSpec, ...] = ()
         self._terms: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._terms_hashes: dict[int, bytes] = {}
         self._unsure: set[str] = set()  # keys of top-ups whose COMMIT had no answer
 
     async def prepare(
@@ -81,12 +82,12 @@ class LedgerStore:
         async with self._lock, self._database.transaction() as cursor:
             book = await self._take(cursor)
             await books.open_chart(cursor, points, accounts)
-            terms = await books.enter_terms(cursor, points, accounts, tariffs)
+            terms, terms_hashes = await books.enter_terms(cursor, points, accounts, tariffs)
             book.head = await self._post_openings(cursor, book, accounts)
             await books.keep(cursor, book)
             state = await books.read_state(cursor, book, points, accounts)
         self._points, self._accounts = tuple(points), tuple(accounts)
-        self._terms, self._epoch = terms, book.epoch
+        self._terms, self._terms_hashes, self._epoch = terms, terms_hashes, book.epoch
         self._unsure.clear()  # the balances just read contain them
         return state
 
@@ -220,7 +221,7 @@ class LedgerStore:
             station=CORE,
             memo="",
             entries=self._charge_entries(checkpoint),
-            charges_hash=ledger.charges_hash(columns),
+            charges_hash=ledger.charges_hash(columns, self._terms_hashes),
         )
         head = await books.post(cursor, book.head, transfer, book.now_us)
         await books.copy_charges(cursor, head.seq, columns)

@@ -166,3 +166,22 @@ def tamper(dsn: str, statement: str) -> None:
 def test_an_audit_of_a_data_base_without_books_says_so(empty_postgres_dsn: str) -> None:
     with pytest.raises(WattkeeperError, match=r"start run\.py once"):
         audited(empty_postgres_dsn)
+
+
+@pytest.mark.parametrize("change", ["meter = 'm9'", "unit = 'MWh'", "modulus_counts = modulus_counts * 10"])
+def test_the_audit_finds_changed_terms_of_supply(postgres_dsn: str, change: str) -> None:
+    """Which meter was read, and in which unit, is as much a part of a charge as its price."""
+
+    async def test() -> None:
+        park = Park.new()
+        async with opened(postgres_dsn) as store:
+            await prepared(store, park)
+            park.step(5, 5, 5)
+            park.step(1, 1, 1)
+            await committed(store, park)
+
+    run(test)
+    assert_clean(postgres_dsn)
+    tamper(postgres_dsn, f"UPDATE terms SET {change} WHERE point = 'p1'")
+    code, printed = audited(postgres_dsn)
+    assert (code, "its charges are not the ones that were posted" in printed) == (1, True)
