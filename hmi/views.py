@@ -188,13 +188,14 @@ class Views:
         alarms, definition = snapshot.columns.alarms, self._lookup.plant.alarms[row]
         source = [self._lookup.name(definition.source, language) for language in ("zh", "en")]
         state, value = int(alarms.state[row]), float(alarms.value[row])
+        measured = self._lookup.tag(definition.tag_row).kind in ("double", "int64")  # a state's number says nothing
         return [
             definition.id,
             state,
             definition.priority,
             int(ACTIVE[state]),
             int(UNACKNOWLEDGED[state]),
-            round(value, 3) if np.isfinite(value) else None,
+            round(value, 3) if measured and np.isfinite(value) else None,
             int(alarms.since[row]) // 1_000_000,
             symbol(definition.unit),
             [

@@ -37,7 +37,7 @@
     const suffix = unknown ? " ×" : quality === 1 ? " ?" : "";
     if (element instanceof SVGElement) {
       element.replaceChildren(span(text, "wk-number"));
-      if (!unknown && data.unit) element.append(span(" " + data.unit, "wk-unit"));
+      if (!suffix && data.unit) element.append(span(" " + data.unit, "wk-unit"));
       if (suffix) element.append(span(suffix, "wk-badge"));
     } else {
       element.textContent = text;

@@ -177,3 +177,15 @@ def test_a_sum_over_bad_values_is_not_good(views: Views, snapshot: Snapshot) -> 
     assert figures(snapshot)[f"power/{building}"] == (2.0 * (len(rows) - 1), 1)
     snapshot.columns.tags.quality[rows] = BAD_NO_COMMUNICATION
     assert figures(snapshot)[f"power/{building}"] == (None, 2)
+
+
+def test_an_alarm_shows_a_measured_value_and_no_number_of_a_state(
+    views: Views, plant: Plant, snapshot: Snapshot
+) -> None:
+    kinds = [plant.tags.tags[each.tag_row].kind for each in plant.alarms]
+    measured, state = kinds.index("double"), kinds.index("boolean")
+    snapshot.columns.alarms.state[[measured, state]] = 1
+    snapshot.columns.alarms.value[[measured, state]] = 7.0
+    listed = json.loads(Encoder("alarms", views("alarms")).delta(snapshot))["a"]
+    shown = {alarm[0]: alarm[5] for alarm in listed}
+    assert shown == {plant.alarms[measured].id: 7, plant.alarms[state].id: None}
