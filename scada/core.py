@@ -24,6 +24,7 @@ from scada.stage import Stage
 PASSIVE_RETRY_S: Final = 5.0  # how often a second core asks whether the first has gone
 RETRY_S: Final = 1.0  # how often work that waits for the data base tries again
 FLUSH_S: Final = 1.0  # how often history and journal go to the data base
+ALARM_PATIENCE_S: Final = 10.0  # a data base that is away at the start must not keep alarms from people for longer
 DRAIN_S: Final = (
     1.5  # the last commit of an ending core may take so long; what misses it is billed after the next start
 )
@@ -71,6 +72,7 @@ class Core:
         self._checkpoint_s = checkpoint_s
         self.books_open = False
         self._committed_mono_ns = room.clock.mono_ns()
+        self._alarms_from_ns = self._committed_mono_ns + int(ALARM_PATIENCE_S * NS_PER_S)
         self._cut: Any = None  # the checkpoint that is under way, and when it was cut
         self._cut_mono_ns = 0
         phases: list[tuple[str, Phase]] = [
@@ -100,8 +102,10 @@ class Core:
             self.ports.billing.bill(instant, self.work)
 
     def _alarm(self, instant: Instant) -> None:
+        """Evaluate alarms; a new core waits a moment for the states it had, so that it raises none of them again."""
         self._derived.money(instant, self.books_open)
-        self.ports.alarms.evaluate(instant, self.work)
+        if self.books_open or instant.mono_ns >= self._alarms_from_ns:
+            self.ports.alarms.evaluate(instant, self.work)
 
     def _decide(self, instant: Instant) -> None:
         """Let credit control act; a wish that an interlock refuses is logged by its reason, and comes again."""
