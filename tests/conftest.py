@@ -124,8 +124,8 @@ def empty_postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
 class ReactorLoop:
     """Twisted's reactor on a uvloop loop in a thread of its own; there can be only one in a process."""
 
-    def __init__(self) -> None:
-        self.loop, self.reactor = room.install_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop, reactor: Any) -> None:
+        self.loop, self.reactor = loop, reactor
         started = threading.Event()
         self.reactor.callWhenRunning(started.set)
         self._thread = threading.Thread(target=self._run, name="reactor")
@@ -157,12 +157,20 @@ class ReactorLoop:
     def stop(self) -> None:
         self.reactor.callFromThread(self.reactor.stop)
         self._thread.join()
-        self.loop.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_reactor() -> Iterator[tuple[asyncio.AbstractEventLoop, Any]]:
+    """The process's one reactor, installed before any test: a LoopingCall on a test clock would install another."""
+    loop, reactor = room.install_loop()
+    yield loop, reactor
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture(scope="session")
-def reactor_loop() -> Iterator[ReactorLoop]:
+def reactor_loop(installed_reactor: tuple[asyncio.AbstractEventLoop, Any]) -> Iterator[ReactorLoop]:
     """The process's reactor, running."""
-    made = ReactorLoop()
+    made = ReactorLoop(*installed_reactor)
     yield made
     made.stop()
