@@ -17,7 +17,7 @@ from loguru import logger
 from scada import interlocks
 from scada.clock import NS_PER_S, Clock
 from scada.command import ACTIVE, MOVING, OPEN_STATES, STATES, TRANSITIONS, Actor, Command, State
-from scada.discrepancy import DiscrepancyWatch
+from scada.discrepancy import NOT_COMMANDED, DiscrepancyWatch
 from scada.errors import FieldError, NoAnswer, Refused
 from scada.image import Columns
 from scada.interlocks import Condition, Situation
@@ -165,22 +165,24 @@ class ControlDesk:
     # ---- the scan and the life of the core
 
     def restore(self, commands: Sequence[Command], commanded: Mapping[str, int], settled: Mapping[str, int]) -> None:
-        """Take over what the journal knows after a restart; call once, before the first step.
+        """Take over what the journal knows after a restart.
 
         commands   commands that were open: selections lapse, what was sent becomes undetermined and is read back
         commanded  breaker -> target of the last command that was sent; settled: of the last that was verified
+
+        Scans do not wait for SQL: what this core has done meanwhile is in the journal too, and stays as it is.
         """
-        self._settled.update({key: target for key, target in settled.items() if key in self._breakers})
-        for breaker, target in commanded.items():
-            if breaker in self._place:
-                self._watch.commanded[self._place[breaker]] = target
-        closed = [self._after_restart(command) for command in commands]
-        known = [command for command in closed if command.breaker in self._breakers]
-        self._journal_write(
-            [after for after, before in zip(closed, commands, strict=True) if after.state != before.state]
-        )
-        for command in known:
-            self._keep(command)
+        ours = {breaker for breaker, place in self._place.items() if self._watch.commanded[place] != NOT_COMMANDED}
+        left = [item for item in commands if item.id not in self._commands and item.breaker not in ours]
+        closed = [self._after_restart(command) for command in left]
+        self._journal_write([after for after, before in zip(closed, left, strict=True) if after.state != before.state])
+        earlier = self._breakers.keys() - ours
+        self._settled.update({breaker: target for breaker, target in settled.items() if breaker in earlier})
+        for breaker in earlier & commanded.keys():
+            self._watch.commanded[self._place[breaker]] = commanded[breaker]
+        for command in closed:
+            if command.breaker in self._breakers:
+                self._keep(command)
 
     def step(self, instant: Instant) -> None:
         """Phase "act": let selections lapse, give up on answers, read back, and bring the tags up to date."""

@@ -321,6 +321,38 @@ async def test_restore_passes_over_breakers_that_are_gone(rig: Desk) -> None:
     rig.step()
 
 
+@on_desk
+async def test_restore_leaves_alone_what_this_core_has_commanded(rig: Desk) -> None:
+    """The data base may come late: its journal then tells of commands of this very core as if another had left them."""
+    operated = rig.desk.select("b0", OPEN, *LI)
+    rig.desk.operate(operated.id, "why", *LI)
+    await asyncio.sleep(0)
+    assert rig.desk.state(operated.id).state == "accepted"
+    told = len(rig.records)
+    left = [Command(operated.id, "b0", OPEN, Actor(*LI), state="sent", times_utc_ns={"sent": rig.clock.ns})]
+    rig.desk.restore(left, {"b0": CLOSED}, {"b0": CLOSED})
+    assert len(rig.records) == told
+    assert rig.desk.state(operated.id).state == "accepted"
+    rig.wait(1)
+    rig.read(OPEN)
+    rig.step()
+    assert rig.desk.state(operated.id).state == "verified"
+    rig.wait(4)
+    rig.read(OPEN)
+    rig.step()
+    assert rig.work.tags.value[4] == 0, "no discrepancy with what an earlier core commanded"
+
+
+@on_desk
+async def test_restore_leaves_a_living_selection_to_its_owner(rig: Desk) -> None:
+    command = rig.desk.select("b0", OPEN, *LI)
+    old = Command("old", "b0", OPEN, Actor(*LI), state="sent", times_utc_ns={"sent": 1})
+    lived = Command(command.id, "b0", OPEN, Actor(*LI), state="selected", times_utc_ns={"selected": rig.clock.ns})
+    rig.desk.restore([old, lived], {"b0": OPEN}, {})
+    assert rig.desk.state(command.id).state == "selected"
+    assert rig.desk.state("old").state == "undetermined"
+
+
 def _sent_command(rig: Desk) -> Command:
     return Command(
         "c", "b0", OPEN, Actor(*LI), state="sent", proof_after_utc_ns=rig.clock.ns, times_utc_ns={"sent": rig.clock.ns}
