@@ -66,7 +66,11 @@ class FieldBus:
         poller = self.pollers[device.gateway]
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         poller.command(request, lambda outcome: None if answer.done() else answer.set_result(outcome))
-        outcome = await answer
+        try:
+            outcome = await answer
+        except asyncio.CancelledError:
+            poller.withdraw(request)  # its time is over: what still waits is not sent any more
+            raise
         error = _judge_command(device_id, outcome)
         if error is None or isinstance(error, NoAnswer):
             poller.watch(device_id, target, switch.verify_s)  # the truth is wanted in both cases

@@ -192,6 +192,10 @@ class Line:
         queue.append(_Pending(request, done))
         self._pump()
 
+    def withdraw(self, request: Request) -> None:
+        """Forget an urgent request that waits, without its `done`; one that is in flight goes on to its outcome."""
+        self._urgent = deque(pending for pending in self._urgent if pending.request is not request)
+
     # -- sending and judging
 
     def _pump(self) -> None:

@@ -32,6 +32,8 @@ JITTER: Final = 0.2
 START_SPREAD_S: Final = 1.0  # gateways that come back together (power return) are asked spread over this time
 PROBE_SHARE: Final = 0.05  # of the line's time that failing probes may take: the others lose less than 5 %
 BUSY_RETRIES: Final = 2  # repetitions inside one cycle after "busy" or "acknowledge"
+# Silences that a probe blames on the device: on a line of its own (False) a lost connection may be one too many.
+FAULTS_OF: Final = {False: ("timeout",), True: ("timeout", "lost")}
 SILENT_AFTER: Final = 3  # consecutive time-outs of different devices with no reply between: it is the gateway
 
 
@@ -105,6 +107,10 @@ class GatewayPoller:
     def command(self, request: Request, done: Callable[[Outcome], None]) -> None:
         """Send a write before everything that waits; `done` is called once with its outcome."""
         self.line.ask(request, lambda outcome, _: done(outcome), urgent=True)
+
+    def withdraw(self, request: Request) -> None:
+        """Never send a command that still waits: nobody wants it any more."""
+        self.line.withdraw(request)
 
     def watch(self, device_id: str, target: int, verify_s: float) -> None:
         """Read the switch of a device back quickly until it shows `target` (Dbpos) or `verify_s` have passed."""
@@ -181,7 +187,9 @@ class GatewayPoller:
             self._miss(station, "no answer in time", elapsed_ns)
             if self._silences >= SILENT_AFTER:
                 self._silent()
-        return False  # a lost connection is nobody's miss: the line reports it when the gateway stays away
+        elif outcome.reason == "lost":
+            self._miss(station, "the connection ended whenever it was asked", elapsed_ns)
+        return False  # without a connection it is nobody's miss: the line reports it when the gateway stays away
 
     def _take_exception(self, station: _Station, block: int, code: int, elapsed_ns: int) -> bool:
         meaning = exception_meaning(code)
@@ -256,18 +264,18 @@ class GatewayPoller:
         self._probing = True
         line = self.line if self._share_line else self.probe_line
         line.open()
-        line.ask(station.readings.requests[0], lambda outcome, ns: self._probed(station, outcome, ns))
+        line.ask(station.readings.requests[0], lambda outcome, ns: self._probed(station, line, outcome, ns))
 
-    def _probed(self, station: _Station, outcome: Outcome, elapsed_ns: int) -> None:
+    def _probed(self, station: _Station, line: Line, outcome: Outcome, elapsed_ns: int) -> None:
         self._probing = False
         if self.line.state is State.CLOSED:
             return
         self.probe_line.close()
-        if isinstance(outcome, Silence) and outcome.reason != "timeout":
+        if isinstance(outcome, Silence) and outcome.reason not in FAULTS_OF[line is self.line]:
             self._share_line = self.line.state is State.UP  # no second connection to be had: not the device's fault
             return
         if isinstance(outcome, Silence):
-            self._miss(station, "no answer in time", elapsed_ns)
+            self._miss(station, outcome.reason, elapsed_ns)
         else:
             self._take(station, 0, outcome, elapsed_ns)
         now = self._clock.mono_ns()

@@ -385,6 +385,59 @@ def test_a_command_to_a_gateway_that_is_down_is_not_sent(reactor_loop: Any) -> N
     reactor_loop.run(story())
 
 
+def test_a_command_that_nobody_waits_for_any_more_is_never_sent(reactor_loop: Any) -> None:
+    """It waits in the queue of a gateway that is busy with another one when its time is over."""
+    held = asyncio.Event()
+
+    async def react(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:
+        if frame[7] == 6:
+            await held.wait()
+        return gateway.answer(frame)
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 2, react, timeout_s=10.0) as at:
+            await at.good(0, 1)
+            first = asyncio.create_task(at.bus.actuate("m0", OPEN))
+            await until(lambda: any(frame[7] == 6 for frame in at.gateway.requests), "the first is sent")
+            second = asyncio.create_task(at.bus.actuate("m1", OPEN))
+            await asyncio.sleep(0)
+            second.cancel()
+            await asyncio.gather(second, return_exceptions=True)
+            held.set()
+            await first
+            await until(lambda: at.plant.value(0, POSITION) == OPEN, "the first is read back")
+            asked = at.asked(2)
+            await until(lambda: at.asked(2) > asked + 2, "polling goes on")
+            assert [frame[6] for frame in at.gateway.requests if frame[7] == 6] == [1]
+
+    reactor_loop.run(story())
+
+
+def test_a_meter_at_whose_name_the_gateway_hangs_up_is_lost_alone(reactor_loop: Any) -> None:
+    async def react(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:
+        if frame[6] == 2 and hangs_up:
+            writer.transport.abort()
+            return b""
+        return gateway.answer(frame)
+
+    hangs_up = False
+
+    async def story() -> None:
+        nonlocal hangs_up
+        async with running(reactor_loop.reactor, 3, react) as at:
+            await at.good(0, 1, 2)
+            hangs_up = True
+            await until(lambda: at.plant.value(1, ONLINE) == 0, "lost")
+            assert at.plant.quality(1) in LOST
+            await at.good(0, 2)
+            assert at.plant.value(0, ONLINE) == at.plant.value(2, ONLINE) == 1
+            hangs_up = False
+            await at.good(1)
+            await until(lambda: at.plant.value(1, ONLINE) == 1, "back")
+
+    reactor_loop.run(story())
+
+
 def test_a_device_without_a_switch_takes_no_command(reactor_loop: Any) -> None:
     async def story() -> None:
         plant = Plant(1)
