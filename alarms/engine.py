@@ -23,6 +23,7 @@ from scada.scan import Instant
 
 STREAM: Final = "alarm"  # of the journal
 WAITING_MAX: Final = 100_000  # records kept while the journal stands still: ten floods, some 100 MB
+TRY_RECORDS: Final = 1000  # a journal that stands still is tried with so many: 12 ms, which each scan pays
 COMMENT_CHARS_MAX: Final = 500  # a comment is a sentence; longer text belongs into a log book
 
 
@@ -83,11 +84,13 @@ class AlarmEngine:
             raise Refused(step.refusal, f"alarm {alarm_id} is {STATES[self._state[row]]}")
         value, quality = float(self._value[row]), int(self._quality[row])
         record = self._record(row, step, utc_ns, value, quality, user, station, comment)
+        self._write()
+        if self._waiting:
+            raise Refused("alarm.journal", f"the journal cannot be written: {self._stopped}")
         try:
-            self._journal.write_many(STREAM, [*self._waiting, record])
+            self._journal.write_many(STREAM, [record])
         except JournalStopped as error:
             raise Refused("alarm.journal", f"the journal cannot be written: {error}") from error
-        self._waiting.clear()
         self._enter(row, step, utc_ns, value, quality)
         self._untold = np.append(self._untold, row)
 
@@ -129,8 +132,14 @@ class AlarmEngine:
 
     def _write(self) -> None:
         """Give the journal what waits; what it does not take waits for the next scan, the oldest dropped at last."""
+        waited = len(self._waiting)
         try:
-            self._journal.write_many(STREAM, self._waiting)
+            if self._stopped:
+                self._journal.write_many(STREAM, self._waiting[:TRY_RECORDS])
+                del self._waiting[:TRY_RECORDS]
+            if self._waiting:
+                self._journal.write_many(STREAM, self._waiting)
+                self._waiting.clear()
         except JournalStopped as error:
             if not self._stopped:
                 logger.error("the alarm journal stands still, its records wait in memory: {}", error)
@@ -141,9 +150,8 @@ class AlarmEngine:
                 logger.error("{} records of the alarm journal are lost: {}", excess, error)
             return
         if self._stopped:
-            logger.info("the alarm journal goes on; {} records were waiting", len(self._waiting))
+            logger.info("the alarm journal goes on; {} records were waiting", waited)
             self._stopped = ""
-        self._waiting.clear()
 
     def _step(self, row: int, event: Event) -> Step:
         return TRANSITIONS[STATES[self._state[row]], event]

@@ -161,7 +161,7 @@ def test_an_acknowledgement_follows_the_records_that_waited() -> None:
     rig.journal_error = None
     rig.acknowledge(LIMIT.id)
     assert rig.scan(1, 101)[0] == "acknowledged"
-    assert [[record["event"] for record in call] for call in rig.calls] == [["raised", "acknowledged"]]
+    assert [record["event"] for call in rig.calls for record in call] == ["raised", "acknowledged"]
 
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,6 +173,31 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rig.journal_error = None
     rig.scan(1, 101)
     assert [record["plant_time_ns"] // NS_PER_S for record in rig.calls[0]] == [3, 4, 5]
+
+
+def test_a_journal_that_stands_still_is_tried_with_a_few_records_however_many_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each try encodes what it is given, in the scan: a hundred thousand records would take a second of every scan."""
+    monkeypatch.setattr(engine, "TRY_RECORDS", 2)
+    rig = Rig()
+    rig.journal_error = JournalStopped("No space left on device")
+    tried: list[int] = []
+
+    class Counting:
+        def write_many(self, stream: str, records: Sequence[Mapping[str, Any]]) -> None:
+            tried.append(len(records))
+            rig.write_many(stream, records)
+
+    rig.engine._journal = Counting()  # type: ignore[assignment]
+    for current_a in (101, 50, 101, 50, 101):
+        rig.scan(1, current_a)
+    with pytest.raises(Refused):
+        rig.acknowledge(LIMIT.id)
+    assert max(tried) == 2
+    rig.journal_error = None
+    rig.scan(1, 101)
+    assert [len(call) for call in rig.calls] == [2, 3]
 
 
 def test_states_restored_after_the_first_scan_are_shown() -> None:
