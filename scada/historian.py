@@ -35,7 +35,7 @@ HEARTBEAT_SPREAD: Final = 0.25  # of the period, so that the tags of one start d
 GOLDEN: Final = 0.618_033_988_749_895  # spreads any number of rows evenly
 RETENTION_DAYS: Final = 400  # a year and a month to compare with
 LATENESS_NS: Final = 600 * NS_PER_S  # no row is older than this before its scan: the roll-up's mark may follow it
-BUFFER_SCANS: Final = 20  # scans in which *every* tag changes; longer than a flush waits for a hanging server
+BUFFER_SCANS: Final = 20  # scans in which *every* tag changes; what does not fit becomes a batch of its own
 PENDING_ROWS_MAX: Final = 4_000_000  # 96 MB of memory when neither data base nor disk takes anything
 CATCH_UP_ROWS: Final = 50_000  # of one commit: ten milliseconds of this process, and little to repeat
 CATCH_UP_S: Final = 5.0  # of one flush, so that other records get their turn
@@ -71,6 +71,7 @@ class Historian:
         self._buffer = np.empty(BUFFER_SCANS * max(count, 1), dtype=ROW)
         self._filled = 0
         self._recorded_to_ns = 0
+        self._taken_to_ns = 0  # every row up to this scan is in a batch
         self._writer = str(uuid.uuid4())
         self._number = 0
         self._pending: deque[Batch] = deque()
@@ -87,7 +88,10 @@ class Historian:
     @property
     def queue_rows(self) -> int:
         """Rows that are recorded and not yet in the data base."""
-        return self._filled + sum(len(batch.rows) for batch in self._pending) + self._spool.rows
+        return self._filled + self._pending_rows() + self._spool.rows
+
+    def _pending_rows(self) -> int:
+        return sum(len(batch.rows) for batch in self._pending)
 
     @property
     def spool_bytes(self) -> int:
@@ -108,6 +112,9 @@ class Historian:
         due = instant.utc_ns - self._last_ns >= self._heartbeat_ns
         rows = np.flatnonzero(self._kept & (~same | due | (tags.quality != self._last_quality)))
         room = len(self._buffer) - self._filled
+        if len(rows) > room and self._pending_rows() < PENDING_ROWS_MAX:  # a flush waits for a hanging server
+            self._batch()
+            room = len(self._buffer)
         if len(rows) > room:
             self.lost_rows += len(rows) - room  # they still differ in the next scan
             rows = rows[:room]
@@ -161,13 +168,18 @@ class Historian:
         self._pending.clear()
         self._disk.shutdown()
 
-    def _take(self) -> None:
+    def _batch(self) -> None:
         """Make a batch of the buffer."""
+        self._taken_to_ns = self._recorded_to_ns
         if self._filled:
             self._number += 1
             self._pending.append(Batch(self._writer, self._number, self._ids, self._buffer[: self._filled].copy()))
             self._filled = 0
-        while sum(len(batch.rows) for batch in self._pending) > PENDING_ROWS_MAX:
+
+    def _take(self) -> None:
+        """Make a batch of the buffer, and keep memory within its bound."""
+        self._batch()
+        while self._pending_rows() > PENDING_ROWS_MAX:
             self.lost_rows += len(self._pending.popleft().rows)
 
     async def _keep(self, database: Database, batch: Batch) -> None:
@@ -204,8 +216,8 @@ class Historian:
     async def _maintain(self, database: Database) -> None:
         """Once a minute: roll up what is complete, drop what is too old."""
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._maintained_s >= MAINTAIN_S and self._recorded_to_ns:
-            await self._store.maintain(database, self._recorded_to_ns - LATENESS_NS)
+        if now_s - self._maintained_s >= MAINTAIN_S and self._taken_to_ns:
+            await self._store.maintain(database, self._taken_to_ns - LATENESS_NS)
             self._maintained_s = now_s
 
     def _settle(self, batch: Batch) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import uvloop
 
-from scada import database, embedded_postgres
+from scada import database, embedded_postgres, historian
 from scada.clock import NS_PER_S
 from scada.database import Database
 from scada.errors import DatabaseAway
@@ -131,13 +131,23 @@ def test_time_of_a_row(make_plant: Callable[[TagTable], Plant]) -> None:
     assert times == [NS_PER_S * 3 // 4, 2 * NS_PER_S, 3 * NS_PER_S]
 
 
-def test_a_full_buffer_loses_nothing_that_still_differs(make_plant: Callable[[TagTable], Plant]) -> None:
+def test_a_full_buffer_waits_as_a_batch(make_plant: Callable[[TagTable], Plant]) -> None:
+    """A flush that waits for a hanging server takes nothing meanwhile, for longer than the buffer lasts."""
     plant = make_plant(table(0.0))
-    recorded = [plant.scan([n]) for n in range(25)]
-    assert sum(recorded) == 20
+    assert [plant.scan([n]) for n in range(50)] == [1] * 50
+    assert plant.historian.lost_rows == 0
+
+
+def test_memory_is_bounded_and_what_still_differs_is_not_lost(
+    make_plant: Callable[[TagTable], Plant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(historian, "PENDING_ROWS_MAX", 20)
+    plant = make_plant(table(0.0))
+    assert sum(plant.scan([n]) for n in range(45)) == 40
     assert plant.historian.lost_rows == 5
     plant.historian._take()
-    assert plant.scan([24.0]) == 1
+    assert plant.historian.lost_rows == 25
+    assert plant.scan([44.0]) == 1
 
 
 def run_with(dsn: str, work: Callable[[Database], Any]) -> Any:
@@ -163,6 +173,32 @@ def test_flush_stores_and_rolls_up(make_plant: Callable[[TagTable], Plant], post
     assert stored(postgres_dsn) == [(value, GOOD) for n in range(10) for value in (n, n + 0.5)]
     assert plant.historian.queue_rows == 0
     assert plant.historian.spool_bytes == 0
+
+
+def test_the_roll_up_waits_for_what_was_recorded_during_a_flush(
+    make_plant: Callable[[TagTable], Plant], postgres_dsn: str
+) -> None:
+    plant = make_plant(table(0.0))
+    marks = []
+
+    async def work(connection: Database) -> None:
+        store, maintain = plant.historian._store.store, plant.historian._store.maintain
+
+        async def slow(*given: Any, **more: Any) -> None:
+            await store(*given, **more)
+            plant.utc_ns += LATENESS_NS  # at demonstration speed a second is ten minutes
+            plant.scan([1])
+
+        async def noted(connection: Database, complete_to_ns: int) -> None:
+            marks.append(complete_to_ns)
+            await maintain(connection, complete_to_ns)
+
+        plant.historian._store.store, plant.historian._store.maintain = slow, noted  # type: ignore[method-assign]
+        plant.scan([0])
+        await plant.historian.flush(connection)
+
+    run_with(postgres_dsn, work)
+    assert marks == [START_NS + NS_PER_S - LATENESS_NS]
 
 
 def test_away_and_back_in_order(make_plant: Callable[[TagTable], Plant], postgres_dsn: str, tmp_path: Path) -> None:
