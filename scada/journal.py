@@ -133,10 +133,9 @@ class Journal:
         return ids
 
     def _begin_segment(self) -> None:
-        number = max(self._sizes, default=0) + 1
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        number, flags = self._next_segment()
         try:
-            file = os.open(self._path(number), flags, 0o600)
+            file = os.open(self._path(number), flags | os.O_WRONLY | os.O_APPEND, 0o600)
             _sync_folder(self._folder)
         except OSError as error:
             raise JournalStopped(f"{self._folder}: {error}") from error
@@ -144,11 +143,21 @@ class Journal:
         self._file, self._number = file, number
         self._sizes[number] = 0
 
+    def _next_segment(self) -> tuple[int, int]:
+        """Return number and flags of the next segment: the newest again when it was given up empty.
+
+        A disk that stays full would otherwise get a new file with every record that it refuses.
+        """
+        newest = max(self._sizes, default=0)
+        if self._file < 0 and self._sizes.get(newest) == 0 and self._path(newest).stat().st_size == 0:
+            return newest, 0
+        return newest + 1, os.O_CREAT | os.O_EXCL
+
     def _give_up_segment(self, good_bytes: int) -> None:
         """Leave a segment on which the disk failed, without the bytes that nobody was told are there.
 
         After a failed fsync nobody knows what reached the disk, and a second one may succeed falsely, so this file is
-        not written again.
+        not written again, unless nothing is left of it.
         """
         with contextlib.suppress(OSError):  # a cut that fails leaves a torn line, which its checksum shows
             os.ftruncate(self._file, good_bytes)

@@ -209,6 +209,28 @@ def test_a_full_disk_refuses_leaves_no_half_line_and_recovers(
     assert book.damaged == 0
 
 
+def test_a_disk_that_stays_full_does_not_fill_the_folder(tmp_path: Path, notes_dsn: str) -> None:
+    import resource
+
+    book = Journal(tmp_path)
+    book.write("note", {"n": 0})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        for _ in range(10):
+            with pytest.raises(JournalStopped):
+                book.write("note", {"n": -99})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+    book.write("note", {"n": 1})
+    drain(notes_dsn, book)
+    book.close()
+    assert notes(notes_dsn) == [0, 1]
+
+
 WRITER = """
 import sys
 from pathlib import Path
