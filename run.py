@@ -401,7 +401,7 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     limits = TopUpLimits(step_nano=minor_nano)
     books = LedgerStore(ledger, plant.site.id, f"{platform.node()}:{data.root}", limits, plant.checkpoint_s)
     alarm_engine = AlarmEngine(plant.alarms, journal)
-    desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate)
+    desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate, newest=stage.newest)
     credit = CreditControl(
         plant.accounts, plant.points, plant.breakers, plant.credit, plant.site.timezone, load_kw_of(plant)
     )

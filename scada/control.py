@@ -75,12 +75,14 @@ class ControlDesk:
         fresh_s: float = FRESH_S,
         tags_of: Callable[[str], frozenset[str]] = lambda _: NO_TAGS,
         feeder_dead: Callable[[str], bool] = lambda _: False,
+        newest: Callable[[int], tuple[float, int, int]] | None = None,
     ) -> None:
         """actuate: returns when the device accepted; FieldError when it refused, NoAnswer when nobody knows.
 
         fresh_s      real seconds for which a position counts as fresh
         tags_of      breaker id -> lock-out tags and protection trips in force (kinds of scada.interlocks)
         feeder_dead  breaker id -> the network says that its feeder is not live
+        newest       image row -> (value, quality, source time) as last read, ahead of the scan's columns; for read-back
         """
         self._breakers = {breaker.id: breaker for breaker in breakers}
         self._place = {breaker.id: place for place, breaker in enumerate(breakers)}
@@ -91,6 +93,7 @@ class ControlDesk:
         self._fresh_s = fresh_s
         self._tags_of = tags_of
         self._feeder_dead = feeder_dead
+        self._newest = newest
         self._commands: dict[str, Command] = {}
         self._active: dict[str, str] = {}  # breaker -> command that holds it
         self._doubtful: dict[str, str] = {}  # breaker -> undetermined command
@@ -196,6 +199,12 @@ class ControlDesk:
                 self._tasks[command.id].cancel()  # never to be sent later than we waited for it
         self._show(instant)
 
+    def look(self) -> None:
+        """Judge what was accepted by the newest readings, between two scans: a proof counts when it comes."""
+        instant = Instant(0, *self._now())
+        accepted = [command for command in self._open() if command.state == "accepted"]
+        self._noted([after for before in accepted if (after := self._judge(before, instant)) is not None])
+
     async def close(self) -> None:
         """Stop waiting for answers. What was sent stays open in the journal; the next start reads it back."""
         tasks = list(self._tasks.values())
@@ -243,9 +252,10 @@ class ControlDesk:
 
     def _find(self, command: Command, utc_ns: int) -> Any:
         breaker = self._breakers[command.breaker]
-        current = self._sample(breaker.current_row) if breaker.current_row >= 0 else None
+        read = (lambda row: Sample(*self._newest(row))) if self._newest else self._sample
+        current = read(breaker.current_row) if breaker.current_row >= 0 else None
         fresh_from = utc_ns - self._fresh_ns()
-        return find(command.target, command.proof_after_utc_ns, fresh_from, self._sample(breaker.position_row), current)
+        return find(command.target, command.proof_after_utc_ns, fresh_from, read(breaker.position_row), current)
 
     def _send(self, command: Command) -> None:
         task = asyncio.get_running_loop().create_task(self._carry(command), name=f"command {command.id}")

@@ -23,6 +23,7 @@ from scada.stage import Stage
 
 PASSIVE_RETRY_S: Final = 5.0  # how often a second core asks whether the first has gone
 RETRY_S: Final = 1.0  # how often work that waits for the data base tries again
+FOLLOW_S: Final = 0.1  # a verified switching is known within 2 s of the click; the mechanism alone takes one of them
 FLUSH_S: Final = 1.0  # how often history and journal go to the data base
 ALARM_PATIENCE_S: Final = 10.0  # a data base that is away at the start must not keep alarms from people for longer
 DRAIN_S: Final = (
@@ -187,6 +188,12 @@ class Core:
                 logger.debug("records wait for the data base: {}", away)
                 await asyncio.sleep(RETRY_S)
 
+    async def _follow_commands(self) -> None:
+        """Look for the read-back of commands between the scans."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            self.ports.desk.look()
+
     # ---- requests that change money
 
     async def top_up(self, account: str, amount_minor: int, channel: str, key: str, user: str, station: str) -> Any:
@@ -212,6 +219,7 @@ class Core:
             asyncio.create_task(self._room.stop.wait(), name="stop"),
             asyncio.create_task(self._keep_books(), name="books"),
             asyncio.create_task(self._keep_records(), name="records"),
+            asyncio.create_task(self._follow_commands(), name="commands"),
         ]
         try:
             done, _ = await asyncio.wait([*tasks, scanning], return_when=asyncio.FIRST_COMPLETED)

@@ -54,6 +54,11 @@ class Stage:
         self._dirty_tags[rows] = True
         self._dirty_points[points] = True
 
+    def newest(self, row: int) -> tuple[float, int, int]:
+        """Return (value, quality, source time) of a tag as it was last read, which the next scan will publish."""
+        tags = self._columns.tags
+        return float(tags.value[row]), int(tags.quality[row]), int(tags.source_time[row])
+
     def publish(self, work: Columns, scan: int, utc_ns: int) -> None:
         """Move what is staged into the core's working columns and let old values grow stale."""
         rows = np.flatnonzero(self._dirty_tags)

@@ -88,7 +88,7 @@ def test_the_operators_day(make_park) -> None:
 
     breaker = "e-a102"
     assert finished(park, park.switch(breaker, "open")) == "verified"
-    assert position(park, breaker) == OPEN
+    wait_for(lambda: position(park, breaker) == OPEN, 3, "the scan that shows it")
     with pytest.raises(AmpError, match=r"interlock\.already"):
         park.switch(breaker, "open")
     assert finished(park, park.switch(breaker, "closed")) == "verified"

@@ -49,8 +49,13 @@ class Desk:
         self.sent: list[tuple[str, int]] = []
         self.work = Columns.private(LAYOUT)
         breakers = [breaker(0), breaker(1, protected=True), breaker(2, medium="gas", kind="valve", remote_close=False)]
-        self.desk = ControlDesk(breakers, self.work, self.clock, self, self.actuate)
+        self.staged: dict[int, tuple[float, int, int]] = {}  # what was read since the last scan
+        self.desk = ControlDesk(breakers, self.work, self.clock, self, self.actuate, newest=self.newest)
         self.read(CLOSED)
+
+    def newest(self, row: int) -> tuple[float, int, int]:
+        tags = self.work.tags
+        return self.staged.get(row) or (float(tags.value[row]), int(tags.quality[row]), int(tags.source_time[row]))
 
     def write(self, stream: str, record: Mapping[str, Any]) -> str:
         raise AssertionError("the desk writes all records of a step in one call")
@@ -99,6 +104,28 @@ def code_of(call: Callable[..., object], *arguments: object) -> str:
     with pytest.raises(Refused) as refused:
         call(*arguments)
     return refused.value.code
+
+
+@on_desk
+async def test_a_read_back_counts_before_the_scan_that_publishes_it(rig: Desk) -> None:
+    command = rig.desk.operate(rig.desk.select("b0", OPEN, *LI).id, "test", *LI)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert rig.desk.state(command.id).state == "accepted"
+    rig.desk.look()
+    assert rig.desk.state(command.id).state == "accepted"  # the position was read before the command
+    rig.wait(0.5)
+    rig.staged = {0: (OPEN, BAD_NO_COMMUNICATION, rig.clock.ns), 1: (0.0, GOOD, rig.clock.ns)}
+    rig.desk.look()
+    assert rig.desk.state(command.id).state == "accepted"  # a bad position proves nothing
+    rig.staged = {0: (OPEN, GOOD, rig.clock.ns), 1: (3.0, GOOD, rig.clock.ns)}
+    rig.desk.look()
+    assert rig.desk.state(command.id).state == "accepted"  # current still flows
+    rig.staged = {0: (OPEN, GOOD, rig.clock.ns), 1: (0.0, GOOD, rig.clock.ns)}
+    rig.desk.look()
+    assert rig.desk.state(command.id).state == "verified"
+    assert rig.records[-1]["state"] == "verified"
+    assert rig.work.tags.value[0] == CLOSED  # the columns wait for their scan
 
 
 @on_desk

@@ -23,6 +23,7 @@ def test_a_reading_appears_with_value_quality_and_time() -> None:
     stage.put(ROWS, np.array([1.5, 2.5]), quality.GOOD, 10)
     stage.put_register(1, 2**62 + 1, quality.GOOD, 11)
     assert work.tags.value[0] == 0
+    assert stage.newest(2) == (2.5, quality.GOOD, 10)
     stage.publish(work, 5, 10)
     assert work.tags.value[ROWS].tolist() == [1.5, 2.5]
     assert work.tags.quality[ROWS].tolist() == [quality.GOOD] * 2
