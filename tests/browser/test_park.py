@@ -166,18 +166,18 @@ def test_a_tenant_is_switched_off_and_on(hmi: Hmi, park: Park) -> None:
     hmi.operate("欠费停电", METER[-4:])
     assert hmi.command_end() == "verified"
     expect(hmi.page.locator(".wk-progress")).to_have_text("已回读核实")
-    assert position(park, METER) == OPEN
+    wait_for(lambda: position(park, METER) == OPEN, 3, "the scan that shows it")
     assert park.tag("M", METER, "CurrentL1") == (0.0, 0)
     line = "SELECT state, reason, user_name FROM command_journal WHERE breaker = %s ORDER BY sequence"
     wait_for(lambda: ("verified", "欠费停电", "admin") in park.sql(line, METER), 15, "the journal's row")
     expect(hmi.conditions("open").filter(has_text="尚未处于目标位置")).to_have_class("wk-no", timeout=10_000)
     assert hmi.switch(METER, "closed", "已缴费") == "verified"
-    assert position(park, METER) == CLOSED
+    wait_for(lambda: position(park, METER) == CLOSED, 3, "the scan that shows it")
 
 
 def test_an_open_feeder_is_hollow_on_the_diagram(hmi: Hmi, park: Park) -> None:
     assert hmi.switch(FEEDER, "open", "检修") == "verified"
-    assert position(park, FEEDER) == OPEN
+    wait_for(lambda: position(park, FEEDER) == OPEN, 3, "the scan that shows it")
     hmi.open("/diagram")
     expect(hmi.symbol(FEEDER)).to_have_css("fill", HOLLOW)
     assert hmi.switch(FEEDER, "closed", "检修完毕") == "verified"
