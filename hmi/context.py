@@ -33,6 +33,7 @@ class Context:
     reads: Database  # everything else, read only
     sessions: Sessions
     hashes: PasswordHashes
-    throttle: Throttle
+    throttle: Throttle  # of an address, and of a session's own password
+    logins: Throttle  # of one login from all addresses together
     clock: Clock  # plant time
     people: Clock  # the machine's time: sessions, throttle

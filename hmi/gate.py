@@ -123,7 +123,13 @@ class Gate:
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": WS_POLICY_VIOLATION})
             return
-        await _while_alive(self._app, scope, receive, send, lambda: self._sessions.alive(session.token_hash))
+
+        def alive() -> Session | None:
+            """Return the session while it lives in the role it came with; a browser opens anew for another role."""
+            now = self._sessions.alive(session.token_hash)
+            return now if now is not None and now.role == session.role else None
+
+        await _while_alive(self._app, scope, receive, send, alive)
 
 
 def _send_away(method: str, connection: HTTPConnection, to: str) -> Response:

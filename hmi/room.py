@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 from loguru import logger
-from nicegui import ui
+from nicegui import core, ui
 from starlette.staticfiles import StaticFiles
 
 from config.plant import Plant
@@ -24,11 +24,12 @@ from hmi.i18n import read_languages
 from hmi.live import Hub
 from hmi.livesocket import serve_live
 from hmi.lookup import Lookup
+from hmi.ownership import bind
 from hmi.pages import account, alarms, diagram, doors, lists, meter, overview, people
 from hmi.passwords import PasswordHashes
 from hmi.render import Renderer
 from hmi.sessions import Sessions
-from hmi.throttle import Throttle
+from hmi.throttle import LOGIN_REFILL_NS, LOGIN_TRIES, Throttle
 from hmi.today import RENEW_S as TODAY_S
 from hmi.today import Today
 from hmi.views import Views
@@ -113,6 +114,7 @@ def build_context(room: Room, plant: Plant) -> Context:
         sessions=Sessions(own, people_clock),
         hashes=PasswordHashes(),
         throttle=Throttle(),
+        logins=Throttle(LOGIN_TRIES, LOGIN_REFILL_NS),
         clock=room.clock,
         people=people_clock,
     )
@@ -135,6 +137,7 @@ def build_app(context: Context) -> FastAPI:
     for page in PAGES:
         page.register(context)
     ui.run_with(app, title="Wattkeeper", language="en-US", tailwind=False, show_welcome_message=False, favicon="⚡")
+    bind(core.sio)
     app.add_middleware(Gate, sessions=context.sessions)
     return app
 

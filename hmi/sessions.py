@@ -148,6 +148,12 @@ async def end_all(cursor: Any, login: str) -> None:
     await cursor.execute("DELETE FROM app_session WHERE login = %s", (login,))
 
 
+async def still_open(cursor: Any, token_hash: bytes) -> bool:
+    """Tell whether a session's row is there, and keep it there until the transaction ends."""
+    await cursor.execute("SELECT FROM app_session WHERE token_hash = %s FOR UPDATE", (token_hash,))
+    return bool(cursor.rowcount)
+
+
 def current(request: HTTPConnection) -> Session:
     """Return the session that the gate found for this request; Refused("session") when there is none."""
     session = request.scope.get("state", {}).get("session")

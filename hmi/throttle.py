@@ -9,6 +9,9 @@ from typing import Final
 TRIES: Final = 6  # failed tries before the pause begins
 REFILL_NS: Final = 20_000_000_000  # one more try every 20 s: three a minute
 KEYS_MAX: Final = 4096
+# One login over all addresses: wider than one address may spend, or one stranger could lock a known user out for good.
+LOGIN_TRIES: Final = 30
+LOGIN_REFILL_NS: Final = 5_000_000_000  # twelve a minute: four addresses at their limit
 
 
 class Throttle:

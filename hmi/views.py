@@ -37,6 +37,7 @@ class Views:
             "overview": lambda _: self._overview(),
             "diagram": self._diagram,
             "meter": self._meter,
+            "device": self._device,
             "meters": lambda _: self._meters(),
             "accounts": lambda _: self._accounts(),
             "account": self._account,
@@ -123,12 +124,20 @@ class Views:
                 rows += [find("M", edge.device, name) for name in ("Position", "Discrepancy", "CommandState", "Online")]
         return self._view(rows)
 
-    def _meter(self, key: str) -> View:
+    def _device_rows(self, key: str) -> list[int]:
+        """Return the rows of a device's page that everybody may see."""
         device = self._lookup.devices[key]
         rows = [*self._lookup.rows_of("M", device.id), *self._lookup.rows_of("N", device.gateway)]
         breaker = self._lookup.breaker_of(key)
         if breaker:
             rows += self._lookup.rows_of("M", breaker)
+        return rows
+
+    def _device(self, key: str) -> View:
+        return self._view(self._device_rows(key))
+
+    def _meter(self, key: str) -> View:
+        rows = self._device_rows(key)
         point = self._lookup.point_of.get(key)
         if point is not None:
             rows += self._lookup.rows_of("P", point.id)
@@ -188,7 +197,9 @@ class Views:
         alarms, definition = snapshot.columns.alarms, self._lookup.plant.alarms[row]
         source = [self._lookup.name(definition.source, language) for language in ("zh", "en")]
         state, value = int(alarms.state[row]), float(alarms.value[row])
-        measured = self._lookup.tag(definition.tag_row).kind in ("double", "int64")  # a state's number says nothing
+        tag = self._lookup.tag(definition.tag_row)
+        # a state's number says nothing, and whoever sees the alarm need not be one who may see the balance
+        measured = tag.kind in ("double", "int64") and not tag.currency
         return [
             definition.id,
             state,

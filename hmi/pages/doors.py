@@ -11,7 +11,7 @@ from hmi.context import Context
 from hmi.gate import client_address
 from hmi.i18n import COOKIE as LANGUAGE_COOKIE
 from hmi.i18n import DEFAULT, LOCALES, language_of
-from hmi.sessions import COOKIE, current
+from hmi.sessions import COOKIE, current, still_open
 from hmi.words import refusal
 from scada.errors import DatabaseAway, Refused
 
@@ -96,13 +96,13 @@ def _door(context: Context, request: Request, action: str, error: str = "", stat
 
 async def _log_in(context: Context, request: Request, login: str, password: str) -> Response:
     address = client_address(request.scope)
-    keys = (f"address {address}", f"login {login}")
+    counts = ((context.throttle, f"address {address}"), (context.logins, login))
     now_ns = context.people.mono_ns()
-    if any(context.throttle.wait_s(key, now_ns) for key in keys):
+    if any(throttle.wait_s(key, now_ns) for throttle, key in counts):
         logger.warning("login of {!r} from {} is throttled", login, address)
         return _door(context, request, "/login", "login.wait", TOO_MANY)
-    for key in keys:  # counted before the slow hash, so that many tries at once are counted too
-        context.throttle.failed(key, now_ns)
+    for throttle, key in counts:  # counted before the slow hash, so that many tries at once are counted too
+        throttle.failed(key, now_ns)
     try:
         async with context.own.transaction() as cursor:
             user = await users.find(cursor, login)
@@ -111,14 +111,22 @@ async def _log_in(context: Context, request: Request, login: str, password: str)
             logger.warning("login of {!r} from {} failed", login, address)
             return _door(context, request, "/login", "login.wrong", UNAUTHORISED)
         token, session = await context.sessions.open(login, address)
+        await _close_former(context, request)
     except DatabaseAway:
         return _door(context, request, "/login", "database.away", UNAVAILABLE)
     except Refused:
         return _door(context, request, "/login", "login.wrong", UNAUTHORISED)
-    for key in keys:
-        context.throttle.succeeded(key)
+    for throttle, key in counts:
+        throttle.succeeded(key)
     logger.info("{} logged in from {} as {}, session {}", login, address, session.role, session.key)
     return _enter(request, token, "/password" if session.must_change else "/")
+
+
+async def _close_former(context: Context, request: Request) -> None:
+    """End the session that the browser had before: nobody could log out of it any more. Source: ASVS 7.2.4."""
+    former = request.scope["state"]["session"]
+    if former is not None:
+        await context.sessions.close(former.token_hash)
 
 
 def _enter(request: Request, token: str, to: str) -> RedirectResponse:
@@ -136,22 +144,28 @@ async def _change_password(context: Context, request: Request, present: str, pas
         error = "login.wait"
     if error:
         return _door(context, request, "/password", error, BAD_REQUEST)
+    context.throttle.failed(key, context.people.mono_ns())  # before the slow hash, as at login
     try:
         async with context.own.transaction() as cursor:
             user = await users.find(cursor, session.login)
         if user is None or user.disabled:
             return RedirectResponse("/login", SEE_OTHER)
-        if not user.must_change and not await context.hashes.verify(user.password_hash, present):
-            context.throttle.failed(key, context.people.mono_ns())
+        # the session decides who need not type the present one: after a reset elsewhere, the old session must
+        if not session.must_change and not await context.hashes.verify(user.password_hash, present):
             return _door(context, request, "/password", "login.wrong", UNAUTHORISED)
         if await context.hashes.verify(user.password_hash, password):
             return _door(context, request, "/password", "password.same", BAD_REQUEST)
         stored = await context.hashes.hash(password)
         async with context.own.transaction() as cursor:
+            if not await still_open(cursor, session.token_hash):  # ended elsewhere; `renew` has not seen it yet
+                return RedirectResponse("/login", SEE_OTHER)
             await users.set_password(cursor, session.login, stored, must_change=False)
         await context.sessions.renew()
         token, _ = await context.sessions.open(session.login, client_address(request.scope))
     except DatabaseAway:
         return _door(context, request, "/password", "database.away", UNAVAILABLE)
+    except Refused:
+        return RedirectResponse("/login", SEE_OTHER)
+    context.throttle.succeeded(key)
     logger.info("{} has a new password", session.login)
     return _enter(request, token, "/")

@@ -69,7 +69,7 @@ def _supply(visitor: Visitor, device: str) -> dict[str, object]:
     lookup = visitor.context.lookup
     account = lookup.account_of(device) if visitor.may("account.view") else None
     point = lookup.point_of.get(device)
-    rows = lookup.rows_of("P", point.id) if point else []
+    rows = lookup.rows_of("P", point.id) if point and account else []  # what it is charged is the tenant's matter
     return {
         "device": lookup.devices[device],
         "account": account,

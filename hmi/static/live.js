@@ -20,7 +20,8 @@
   };
   const page = () => document.querySelector("[data-live]");
   const words = (element) => (element.wkWords ??= JSON.parse(element.dataset.words));
-  const escape = (text) => { const node = document.createElement("i"); node.textContent = text; return node.innerHTML; };
+  const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+  const escape = (text) => String(text).replace(/[&<>"']/g, (character) => ENTITIES[character]); // quotes: for attributes
   const lang = () => (page()?.dataset.lang === "en" ? 1 : 0);
 
   function number(value, decimals) {
