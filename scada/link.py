@@ -136,7 +136,14 @@ class _Server(amp.AMP):  # type: ignore[misc]
         if command is None:
             return super().locateResponder(name)
         handler = self._handlers[command]
-        return self._wrapWithSerialization(lambda **kw: ensureDeferred(_as_coroutine(handler(**kw))), command)
+        return self._wrapWithSerialization(
+            lambda **kw: ensureDeferred(_as_coroutine(handler(**_storable(kw)))), command
+        )
+
+
+def _storable(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments without the character NUL, which SQL text cannot hold: the journals would lose the record."""
+    return {name: value.replace("\0", "") if isinstance(value, str) else value for name, value in arguments.items()}
 
 
 async def _as_coroutine(answer: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -50,6 +50,7 @@ def test_commands_answers_and_refusals(reactor_loop, tmp_path: Path) -> None:
         assert stat.S_IMODE(socket.stat().st_mode) == 0o600
         client = link.CoreClient(reactor_loop.reactor, socket)
         assert await client.call(link.Acknowledge, alarm="报警", comment="查过", **WHO) == {}
+        assert await client.call(link.Acknowledge, alarm="报警", comment="查\0过", **WHO) == {}, "SQL holds no NUL"
         with pytest.raises(Refused) as refused:
             await client.call(link.Acknowledge, alarm="unknown", comment="", **WHO)
         assert refused.value.code == "alarm.unknown"
