@@ -113,6 +113,13 @@ class Database:
                     yield cursor
             except BUSY as error:
                 raise DatabaseBusy(str(error)) from error
+            except psycopg.errors.ReadOnlySqlTransaction as error:
+                if self._role.read_only:
+                    raise  # a programmer's error
+                while self._idle:  # to a server that a failover made a standby: the next connection finds the primary
+                    await self._idle.pop().close()
+                self._lost(error)
+                raise DatabaseAway(str(error).strip()) from error
             except AWAY as error:
                 self._lost(error)
                 raise DatabaseAway(str(error).strip() or type(error).__name__) from error

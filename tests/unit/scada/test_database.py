@@ -95,6 +95,23 @@ def test_read_role_cannot_write(postgres_dsn: str) -> None:
         uvloop.run(run())
 
 
+def test_a_server_that_became_a_standby_is_away_and_connected_anew(postgres_dsn: str) -> None:
+    async def run() -> tuple[Any, Any]:
+        connection = Database(postgres_dsn, "history")
+        before = await backend(connection)
+        with pytest.raises(DatabaseAway, match="read-only"):
+            async with connection.transaction() as cursor:
+                await cursor.execute("SET TRANSACTION READ ONLY")  # the same error as a standby gives
+                await cursor.execute("INSERT INTO meta (key, value) VALUES ('x', '1')")
+        assert not connection.connected
+        after = await backend(connection)
+        await connection.close()
+        return before, after
+
+    before, after = uvloop.run(run())
+    assert before != after
+
+
 def test_readers_work_at_the_same_time_and_no_more_than_allowed(postgres_dsn: str) -> None:
     async def run() -> tuple[int, int]:
         connection = Database(postgres_dsn, "read")
