@@ -192,11 +192,10 @@ class ControlDesk:
         if self._faults:
             raise self._faults[0]
         changed = [after for before in self._open() if (after := self._judge(before, instant)) is not None]
-        if not self._noted(changed):
-            changed = []  # nothing has happened that the journal does not have: judged again at the next scan
         for command in changed:
             if command.state == "undetermined" and command.id in self._tasks:
                 self._tasks[command.id].cancel()  # never to be sent later than we waited for it
+        self._noted(changed)  # what the journal does not take has not happened, and is judged again at the next scan
         self._show(instant)
 
     def look(self) -> None:

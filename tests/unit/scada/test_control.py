@@ -297,6 +297,30 @@ async def test_a_send_that_hangs_is_cancelled(rig: Desk) -> None:
 
 
 @on_desk
+async def test_a_send_is_cancelled_in_time_even_when_the_journal_stands_still(rig: Desk) -> None:
+    ended = asyncio.Event()
+
+    async def waits(breaker_id: str, target: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    rig.desk._actuate = waits
+    command = rig.desk.select("b0", OPEN, *LI)
+    rig.desk.operate(command.id, "why", *LI)
+    await asyncio.sleep(0)
+    rig.journal_error = JournalStopped("No space left on device")
+    rig.wait(control.ANSWER_S)
+    rig.step()
+    await asyncio.wait_for(ended.wait(), 5)
+    assert rig.desk.state(command.id).state == "sent"
+    rig.journal_error = None
+    rig.step()
+    assert rig.desk.state(command.id).state == "undetermined"
+
+
+@on_desk
 async def test_an_undetermined_command_blocks_while_it_may_move(rig: Desk) -> None:
     rig.desk.restore([_sent_command(rig)], {"b0": OPEN}, {})
     rig.read(CLOSED)
