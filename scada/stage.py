@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scada.clock import NS_PER_S
 from scada.image import Columns, Layout
-from scada.quality import BAD_NO_COMMUNICATION, UNCERTAIN_NO_COMMUNICATION, good_mask
+from scada.quality import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION, good_mask
 
 STALE_SCANS: Final = 3  # usual practice: stale = max(3 scan periods, STALE_LEAST_S)
 STALE_LEAST_S: Final = 10
@@ -72,7 +72,8 @@ class Stage:
 
     def _age(self, columns: Any, eligible: npt.NDArray[np.bool_], scan: int, utc_ns: int) -> None:
         age = utc_ns - columns.source_time
-        stale = eligible & (age > self._stale_ns) & good_mask(columns.quality)
+        usable = good_mask(columns.quality) | (columns.quality == UNCERTAIN_LAST_USABLE)
+        stale = eligible & (age > self._stale_ns) & usable
         columns.quality[stale] = UNCERTAIN_NO_COMMUNICATION
         dead = eligible & (age > self._bad_ns) & (columns.quality == UNCERTAIN_NO_COMMUNICATION)
         columns.quality[dead] = BAD_NO_COMMUNICATION

@@ -78,6 +78,26 @@ def test_good_values_grow_stale_by_themselves(age_s: int, expected: int, speed: 
     assert work.tags.changed_scan[0] == (1 if expected == quality.GOOD else 2)
 
 
+@pytest.mark.parametrize(
+    ("age_s", "expected"),
+    [
+        (STALE_LEAST_S, quality.UNCERTAIN_LAST_USABLE),
+        (STALE_LEAST_S + 1, quality.UNCERTAIN_NO_COMMUNICATION),
+        (STALE_LEAST_S + BAD_AFTER_S + 1, quality.BAD_NO_COMMUNICATION),
+    ],
+)
+def test_a_last_usable_value_is_not_usable_for_ever(age_s: int, expected: int) -> None:
+    """A device may answer "busy" to one block for hours, which is staged anew in every cycle."""
+    stage, work = make()
+    stage.put(np.array([0]), np.array([1.0]), quality.GOOD, 0)
+    stage.put_register(0, 5, quality.GOOD, 0)
+    stage.publish(work, 1, 0)
+    stage.fail(np.array([0]), np.array([0]), quality.UNCERTAIN_LAST_USABLE)
+    stage.publish(work, 2, age_s * NS_PER_S)
+    assert work.tags.quality[0] == expected
+    assert work.points.quality[0] == expected
+
+
 def test_a_stale_value_recovers_with_the_next_reading() -> None:
     stage, work = make()
     stage.put(ROWS, np.array([1.0, 1.0]), quality.GOOD, 0)
