@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-import socketio
 from loguru import logger
 from nicegui import Client
 
@@ -20,8 +19,8 @@ NAMESPACE: Final = "/"
 MESSAGES: Final = ("handshake", "event", "javascript_response", "ack", "log")  # each names its page in "client_id"
 
 
-def bind(sockets: socketio.AsyncServer) -> None:
-    """Put the check in front of NiceGUI's own handlers."""
+def bind(sockets: Any) -> None:
+    """Put the check in front of NiceGUI's own handlers. sockets: its socketio.AsyncServer"""
     handlers = sockets.handlers[NAMESPACE]
     handlers["connect"] = _checked_connect(handlers["connect"])
     for name in MESSAGES:
@@ -39,7 +38,7 @@ def _checked_connect(handler: Callable[..., Any]) -> Callable[..., Any]:
     return connect
 
 
-def _checked(sockets: socketio.AsyncServer, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+def _checked(sockets: Any, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
     async def checked(sid: str, message: Any = None) -> Any:
         page = message.get("client_id") if isinstance(message, dict) else None
         if not _owns(sockets.get_environ(sid), page):

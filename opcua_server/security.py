@@ -4,7 +4,7 @@ Every refusal looks the same to the client. Rule: nothing is granted when the da
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from scada.roles import allowed
 FAILURES_MAX: Final = 5  # wrong passwords of one login from one address within FAILURE_WINDOW_NS
 FAILURE_WINDOW_NS: Final = 60 * NS_PER_S
 FAILURE_KEYS_MAX: Final = 1000  # (address, login) pairs remembered; the oldest is forgotten first
+ADDRESS_WAITING_MAX: Final = 4  # of them from one address, so that one cannot keep everybody else out
 CHECKS_WAITING_MAX: Final = 16  # one check of a password costs 0.1 s of a core and 64 MiB, so they queue, not flock
 PASSWORD_CHARACTERS_MAX: Final = 256
 LOGIN_CHARACTERS_MAX: Final = 128
@@ -47,7 +48,8 @@ class UserRecord:
 
     @property
     def admissible(self) -> bool:
-        return not self.disabled and not self.must_change and allowed(self.role, "view")
+        may = allowed(self.role, "view") and allowed(self.role, "account.view")  # a session sees balances, too
+        return may and not self.disabled and not self.must_change
 
 
 class Users(Protocol):
@@ -94,7 +96,7 @@ class Gate:
         self._mono_ns = mono_ns
         self._hasher = PasswordHasher()
         self._one_at_a_time = asyncio.Semaphore(1)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()  # address -> checks under way or queued
         self._failures: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
         self._database_away = False
 
@@ -106,17 +108,24 @@ class Gate:
         """Return the session's user, or None when the login is refused for whatever reason."""
         if not 0 < len(login) <= LOGIN_CHARACTERS_MAX or len(password) > PASSWORD_CHARACTERS_MAX or "\0" in login:
             return None
-        if self._blocked((address, login)) or self._waiting >= CHECKS_WAITING_MAX:
+        if self._blocked((address, login)) or self._is_busy(address):
             return None
-        self._waiting += 1
+        self._waiting[address] += 1
         try:
             async with self._one_at_a_time:
+                if self._blocked((address, login)):  # by those that were queued before
+                    return None
                 granted = await self._check(login, password)
+                if granted is False:
+                    self._failed(address, login)
         finally:
-            self._waiting -= 1
-        if granted is False:
-            self._failed(address, login)
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
         return User(role=UserRole.User, name=login) if granted else None
+
+    def _is_busy(self, address: str) -> bool:
+        return self._waiting[address] >= ADDRESS_WAITING_MAX or self._waiting.total() >= CHECKS_WAITING_MAX
 
     async def still_admitted(self, login: str) -> bool:
         """Tell whether an open session may go on. True while the data base is away: it was granted before."""

@@ -17,7 +17,8 @@ from tests.unit.opcua_server.harness import POWER, Site, make_plant, serve
 PASSWORD = "correct horse battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 USERS = (  # login, role, disabled, must_change
-    ("viewer", "viewer", False, False),
+    ("reader", "engineer", False, False),
+    ("viewer", "viewer", False, False),  # may not see balances, and a session here sees every tag
     ("gone", "viewer", True, False),
     ("new", "viewer", False, True),
 )
@@ -66,7 +67,7 @@ def test_a_user_gets_in_over_both_encrypted_policies_and_writes_nothing(
     async def run() -> None:
         async with serve(tmp_path, pki, make_plant(anonymous=False), postgres_dsn) as site:
             for policy in (SecurityPolicyBasic256Sha256, SecurityPolicyAes256Sha256RsaPss):
-                async with session(site, client_identity, "viewer", policy=policy) as client:
+                async with session(site, client_identity, "reader", policy=policy) as client:
                     assert await works(client, site)
                     node = client.get_node(ua.NodeId(site.plant.tags.tags[POWER].id, 3))
                     with pytest.raises(ua.uaerrors.BadNotWritable):
@@ -82,11 +83,17 @@ def test_wrong_disabled_unchanged_and_unknown_users_are_refused_alike(
 
     async def run() -> None:
         async with serve(tmp_path, pki, make_plant(anonymous=True), postgres_dsn) as site:
-            for login, password in (("viewer", "wrong"), ("gone", PASSWORD), ("new", PASSWORD), ("admin", PASSWORD)):
+            for login, password in (
+                ("reader", "wrong"),
+                ("gone", PASSWORD),
+                ("new", PASSWORD),
+                ("admin", PASSWORD),
+                ("viewer", PASSWORD),
+            ):
                 with pytest.raises(ua.uaerrors.BadUserAccessDenied):
                     async with session(site, client_identity, login, password):
                         raise AssertionError(f"{login} got in")
-            async with session(site, client_identity, "viewer") as client:
+            async with session(site, client_identity, "reader") as client:
                 assert await works(client, site)
 
     asyncio.run(run())
@@ -101,7 +108,7 @@ def test_a_guesser_is_blocked_even_with_the_right_password(
         async with serve(tmp_path, pki, make_plant(), postgres_dsn) as site:
             for password in ["wrong"] * 5 + [PASSWORD]:
                 with pytest.raises(ua.uaerrors.BadUserAccessDenied):
-                    async with session(site, client_identity, "viewer", password):
+                    async with session(site, client_identity, "reader", password):
                         raise AssertionError("got in")
 
     asyncio.run(run())
@@ -116,7 +123,7 @@ def test_a_password_over_an_open_channel_is_refused_even_when_right(
         for anonymous in (True, False):
             async with serve(tmp_path / str(anonymous), pki, make_plant(anonymous=anonymous), postgres_dsn) as site:
                 client = site.client()
-                client.set_user("viewer")
+                client.set_user("reader")
                 client.set_password(PASSWORD)
                 await client.connect_socket()
                 try:
@@ -145,7 +152,7 @@ async def _create_session(client: Client) -> None:
 async def _activate_with_plain_password(client: Client) -> None:
     params = ua.ActivateSessionParameters()
     params.UserIdentityToken = ua.UserNameIdentityToken(
-        PolicyId="username", UserName="viewer", Password=PASSWORD.encode()
+        PolicyId="username", UserName="reader", Password=PASSWORD.encode()
     )
     await client.uaclient.activate_session(params)
 
@@ -180,7 +187,7 @@ def test_nobody_logs_in_while_the_data_base_is_away_and_the_demonstration_goes_o
     async def run() -> None:
         async with serve(tmp_path, pki, make_plant(anonymous=True)) as site:
             with pytest.raises(ua.uaerrors.BadUserAccessDenied):
-                async with session(site, client_identity, "viewer"):
+                async with session(site, client_identity, "reader"):
                     raise AssertionError("got in")
             async with site.client() as client:
                 assert await works(client, site)
