@@ -187,6 +187,9 @@ class Core:
             except DatabaseAway as away:
                 logger.debug("records wait for the data base: {}", away)
                 await asyncio.sleep(RETRY_S)
+            except OSError as failed:  # losing history is bad, stopping the scan is worse
+                logger.error("records wait for the disk: {}", failed)
+                await asyncio.sleep(RETRY_S)
 
     async def _follow_commands(self) -> None:
         """Look for the read-back of commands between the scans."""

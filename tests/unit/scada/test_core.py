@@ -1,6 +1,7 @@
 """The core over ports of a test: what waits for the data base is repeated as it was; no scan waits for it."""
 
 import asyncio
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from twisted.internet.task import Clock as TwistedClock
 
+from scada import core as core_module
 from scada.core import ALARM_PATIENCE_S, Core, Ports
 from scada.derived import SYSTEM_MEASURES, DerivedRows, DerivedTags
 from scada.errors import DatabaseAway, Refused
@@ -183,3 +185,30 @@ def test_a_top_up_before_the_books_are_open_is_refused_and_nothing_is_taken(make
     with pytest.raises(Refused, match=r"account\.unknown"):
         asyncio.run(core.top_up("t-9", 100, "cash", "k", "li", "desk"))
     assert trades.credited == []
+
+
+def test_a_disk_that_fails_stops_neither_core_nor_later_records(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_module, "FLUSH_S", 0.0)
+    monkeypatch.setattr(core_module, "RETRY_S", 0.0)
+
+    class Failing(Trades):
+        async def flush(self, database: Any) -> None:
+            self.said.append("flush")
+            if len(self.said) < 3:
+                raise OSError(errno.EIO, "Input/output error")
+            flushed.set()
+
+    flushed = asyncio.Event()
+    core, _ = make(Failing())
+
+    async def keep() -> None:
+        tasks = [asyncio.create_task(core._keep_records()), asyncio.create_task(flushed.wait())]
+        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert done == {tasks[1]}, "the task goes on until the disk takes records again"
+
+    asyncio.run(keep())
