@@ -185,6 +185,11 @@ def tenants_switches(park: Park) -> list[str]:
     ]
 
 
+def shown_open(park: Park, breaker: str) -> None:
+    """Wait for the scan that shows the position; verified is known before it."""
+    wait_for(lambda: park.tag("M", breaker, "Position") == (float(OPEN), GOOD), 3, f"{breaker} to be shown open")
+
+
 async def switchings(park: Park, asked: int, clicked: int) -> list[Figure]:
     """Switch off tenants one after the other, at moments that have nothing to do with the scan; then in a browser."""
     tenants = tenants_switches(park)
@@ -192,7 +197,7 @@ async def switchings(park: Park, asked: int, clicked: int) -> list[Figure]:
     for place, breaker in enumerate(tenants[:asked]):
         await asyncio.sleep(0.3 + 0.137 * place)
         asked_s.append(await asyncio.to_thread(switch_off, park, breaker))
-        assert park.tag("M", breaker, "Position") == (float(OPEN), GOOD), breaker
+        await asyncio.to_thread(shown_open, park, breaker)
     address, chosen = f"http://127.0.0.1:{park.http_port}", tenants[asked : asked + clicked]
     clicked_s = await asyncio.to_thread(clicks.clicked_s, address, FIRST_LOGIN, PASSWORD, chosen)
     return [
