@@ -147,9 +147,13 @@ class ImageWriter:
             raise WattkeeperError(f"{path}: another core is writing this image") from error
         size = layout.offsets()[1]
         scratch = path.with_suffix(".new")
-        with scratch.open("w+b") as file:
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
+        try:
+            with scratch.open("w+b") as file:
+                os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full later would kill us with SIGBUS
+                self._map = mmap.mmap(file.fileno(), size)
+        except OSError as error:
+            self._lock.close()
+            raise WattkeeperError(f"{path}: no room for the image: {error}") from error
         self._columns = Columns(layout, self._map)
         self._header = np.frombuffer(self._map, dtype=HEADER, count=1)
         self._header["magic"] = MAGIC

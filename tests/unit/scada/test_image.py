@@ -3,6 +3,8 @@
 import itertools
 import multiprocessing
 import os
+import resource
+import signal
 import time
 from pathlib import Path
 
@@ -75,6 +77,22 @@ def test_a_second_writer_is_refused_until_the_first_has_gone(tmp_path: Path) -> 
         ImageWriter(tmp_path / "image", LAYOUT)
     first.close()
     ImageWriter(tmp_path / "image", LAYOUT).close()
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    """A hole in the file would be found by the first publication, as SIGBUS."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(WattkeeperError, match="no room"):
+            ImageWriter(tmp_path / "image", LAYOUT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    writer = ImageWriter(tmp_path / "image", LAYOUT)
+    assert (tmp_path / "image").stat().st_blocks * 512 >= LAYOUT.offsets()[1]
+    writer.close()
 
 
 def test_a_reader_finds_the_image_of_a_restarted_core(tmp_path: Path) -> None:
