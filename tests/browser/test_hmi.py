@@ -1,32 +1,17 @@
 """The room in the system's Chromium: first login, languages, refusals, live values and their end."""
 
-import re
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, expect
 
 from tests.browser.pages import STALE_MS, Hmi, browser
+from tests.browser.served import Served, serve_hmi
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[2]
-PASSWORD = re.compile(r"password / \S+\s+(\S+)")
 NEW_PASSWORD = "seven green turbines"
-
-
-@dataclass
-class Served:
-    """A room that answers, and its first password."""
-
-    address: str
-    password: str
-    data: Path
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +22,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def served(postgres_dsn: str, tmp_path: Path) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tests.browser.hmi_process", str(tmp_path), postgres_dsn, str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout is not None
-        password = next(found[1] for line in process.stdout if (found := PASSWORD.search(line)))
-        yield Served(f"http://127.0.0.1:{port}", password, tmp_path)
-    finally:
-        process.terminate()
-        assert process.wait(10) == 0
-        process.stdout.close()
+    with serve_hmi(tmp_path, postgres_dsn) as room:
+        yield room
 
 
 @pytest.fixture
