@@ -29,7 +29,7 @@ from tests.bench import clicks
 from tests.bench.browsers import Publications, Screen, answers, browser, log_in_first
 from tests.bench.figures import Figure, percentile, report
 from tests.bench.processes import Cost, all_cpu_s, costs, others_share, tree, wait_gone
-from tests.plant.park import CHECKPOINT, Park
+from tests.plant.park import CHECKPOINT, Park, wait_for
 
 START_S = 15.0  # the bars of the first whole Wattkeeper
 SCAN_MS = 20.0
