@@ -35,6 +35,7 @@ STREAM: Final = "command"  # of the journal
 SELECT_S: Final = 30.0  # sboTimeout of IEC 61850-7-2; half a minute is the usual default
 ANSWER_S: Final = 5.0  # usual practice: the device answers a command within 5 s or it is not waited for
 FRESH_S: Final = 5.0  # two scans of a slow bus and a second for its queue; older positions are no ground for switching
+TAKEN: Final = frozenset({"accepted", "undetermined"})  # states after which the device may have taken a command
 FINISHED_KEPT: Final = 1000  # finished commands that can still be asked for; the rest is in the journal
 
 NO_TAGS: Final[frozenset[str]] = frozenset()
@@ -94,6 +95,7 @@ class ControlDesk:
         self._tags_of = tags_of
         self._feeder_dead = feeder_dead
         self._newest = newest
+        self._journal_stands = False  # a journal that refuses is told once, not at every look
         self._commands: dict[str, Command] = {}
         self._active: dict[str, str] = {}  # breaker -> command that holds it
         self._doubtful: dict[str, str] = {}  # breaker -> undetermined command
@@ -171,7 +173,7 @@ class ControlDesk:
         """Take over what the journal knows after a restart.
 
         commands   commands that were open: selections lapse, what was sent becomes undetermined and is read back
-        commanded  breaker -> target of the last command that was sent; settled: of the last that was verified
+        commanded  breaker -> target of the last command that was not refused; settled: of the last that was verified
 
         Scans do not wait for SQL: what this core has done meanwhile is in the journal too, and stays as it is.
         """
@@ -282,9 +284,11 @@ class ControlDesk:
         try:
             self._take(commands)
         except Refused as error:
-            for command in commands:
+            for command in commands if not self._journal_stands else ():
                 logger.error("command on {} is {}, but {}", command.breaker, command.state, error.detail)
+            self._journal_stands = True
             return False
+        self._journal_stands = self._journal_stands and not commands
         return True
 
     def _carried(self, command_id: str, task: asyncio.Task[None]) -> None:
@@ -329,6 +333,8 @@ class ControlDesk:
             self._finish(self._doubtful.pop(breaker, None))  # whatever it did, this one is read back now
         if command.state == "verified":
             self._settled[breaker] = command.target
+        if command.state == "failed" and not TAKEN & command.times_utc_ns.keys():  # refused: nothing was commanded
+            self._watch.commanded[place] = self._settled.get(breaker, NOT_COMMANDED)
         if command.state not in OPEN_STATES:
             self._finish(command.id)
             logger.info("{} to {}: {} {}", breaker, POSITIONS[command.target], command.state, command.detail)

@@ -6,11 +6,11 @@ Rule: the one file with SQL about commands. Records arrive in the order they wer
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import AsyncCursor
 
-from scada.command import Actor, Command, State
+from scada.command import Actor, Command
 from scada.position import POSITIONS
 
 Cursor = AsyncCursor[tuple[Any, ...]]
@@ -45,8 +45,19 @@ _OPEN: Final = """
     ORDER BY sequence
 """
 
-_LAST: Final = """
-    SELECT DISTINCT ON (breaker) breaker, target, origin, plant_time_ns FROM command_journal WHERE state = %(state)s
+_LAST_VERIFIED: Final = """
+    SELECT DISTINCT ON (breaker) breaker, target, origin, plant_time_ns FROM command_journal WHERE state = 'verified'
+    ORDER BY breaker, sequence DESC
+"""
+
+# A command that the device refused moved nothing and leaves nothing to expect.
+_LAST_SENT: Final = """
+    SELECT DISTINCT ON (breaker) breaker, target, origin, plant_time_ns FROM command_journal AS sent
+    WHERE state = 'sent' AND (
+        NOT EXISTS (SELECT FROM command_journal AS refused
+            WHERE refused.command = sent.command AND refused.state = 'failed')
+        OR EXISTS (SELECT FROM command_journal AS taken
+            WHERE taken.command = sent.command AND taken.state IN ('accepted', 'undetermined')))
     ORDER BY breaker, sequence DESC
 """
 
@@ -96,7 +107,7 @@ class KnownCommands:
     """What ControlDesk.restore takes over after a restart."""
 
     open: list[Command]
-    commanded: dict[str, int]  # breaker -> target of the last command that was sent
+    commanded: dict[str, int]  # breaker -> target of the last command that was sent and not refused
     settled: dict[str, int]  # breaker -> target of the last command that was verified
     last: dict[str, LastSent]
 
@@ -110,7 +121,7 @@ async def load(cursor: Cursor) -> KnownCommands:
     """Return what the journal knows, for ControlDesk.restore; drain the journal first."""
     await cursor.execute(_OPEN)
     commands = [_command(row) for row in await cursor.fetchall()]
-    sent, verified = await _last(cursor, "sent"), await _last(cursor, "verified")
+    sent, verified = await _last(cursor, _LAST_SENT), await _last(cursor, _LAST_VERIFIED)
     return KnownCommands(
         commands,
         {breaker: command.target for breaker, command in sent.items()},
@@ -144,9 +155,9 @@ async def recent(
     return [CommandLine(*row) for row in await cursor.fetchall()]
 
 
-async def _last(cursor: Cursor, state: State) -> dict[str, LastSent]:
-    """Return breaker -> the last command that entered a state."""
-    await cursor.execute(_LAST, {"state": state})
+async def _last(cursor: Cursor, query: LiteralString) -> dict[str, LastSent]:
+    """Return breaker -> the last command that a query finds."""
+    await cursor.execute(query)
     return {
         breaker: LastSent(POSITIONS.index(target), origin, plant_time_ns)
         for breaker, target, origin, plant_time_ns in await cursor.fetchall()

@@ -164,7 +164,7 @@ STORIES: dict[str, list[tuple[float, str, tuple[int | None, float | None], str, 
         (2, "trip", C, "selected", 0),
         (3, "operate", C, "sent", 0),
         (4, "refuse", C, "failed", 0),
-        (8, "", C, "failed", 1),
+        (30, "", C, "failed", 0),  # told at once, and nothing is expected to move
     ],
     "an answer lost, and it had moved": [
         (1, "", C, "idle", 0),

@@ -99,7 +99,9 @@ def test_last_targets(postgres_dsn: str) -> None:
     take(postgres_dsn, Life("b1", CLOSED).to("selected", "sent", "failed"))
     take(postgres_dsn, Life("b2", CLOSED).to("selected", "cancelled"))
     known = load(postgres_dsn)
-    assert known.commanded == {"b1": CLOSED}
+    assert known.commanded == {"b1": OPEN}  # the device refused to close, so nothing else is expected of it
+    take(postgres_dsn, Life("b1", CLOSED).to("selected", "sent", "accepted", "failed"))
+    assert load(postgres_dsn).commanded == {"b1": CLOSED}  # it said yes and did not move
     assert known.settled == {"b1": OPEN}
 
 
