@@ -114,7 +114,7 @@
     body.innerHTML = mine.map((alarm) => `<tr class="${alarm.unacked ? "unacked" : ""}" data-alarm="${escape(alarm.id)}">
       <td>${symbol(alarm)}</td><td>${escape(names.states[alarm.state] ?? "")}</td><td class="at">${when(alarm.since, page().dataset.zone)}</td>
       <td><a href="${escape(alarm.link)}">${escape(alarm.source[lang()])}</a></td><td>${escape(alarm.text[lang()])}</td>
-      <td class="right">${alarm.value === null ? "" : number(alarm.value, 2)} ${escape(alarm.unit)}</td>
+      <td class="right">${alarm.value === null ? "" : `${number(alarm.value, 2)} ${escape(alarm.unit)}`}</td>
       <td>${alarm.unacked && names.ack ? `<button class="wk-button" data-ack="${escape(alarm.id)}">${escape(names.ack)}</button>` : ""}</td></tr>`).join("")
       || `<tr><td colspan="7" class="wk-quiet">${escape(names.none)}</td></tr>`;
   }
