@@ -17,8 +17,9 @@ from config.loader import Sources
 from config.schema import DAYS, MICRO, NANO, MeterRow, ProfileTable, RegisterTable, SlotTable, TariffTable
 from config.tagging import GATEWAY, METER, device_folders, tag_id
 from drivers.device import NO_ROW, Device, Gateway
-from drivers.profile import CLOSED, INTERMEDIATE, OPEN, Billing, Profile, Register, Switch
+from drivers.profile import Billing, Profile, Register, Switch
 from scada.control import Breaker
+from scada.position import CLOSED, INTERMEDIATE, OPEN
 from scada.tags import TagTable
 from scada.topology import Edge, Network, Node
 

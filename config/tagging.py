@@ -12,8 +12,8 @@ from billing_core.credit_levels import STATES as CREDIT_STATES
 from billing_core.tariff import RATES
 from config.loader import Sources
 from config.schema import MeterRow, ProfileTable, RegisterTable
-from drivers.profile import POSITIONS
 from scada.command import STATES as COMMAND_STATES
+from scada.position import POSITIONS
 from scada.tags import Kind, Tag, TagTable
 from scada.topology import ENERGISED_STATES
 

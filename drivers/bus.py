@@ -12,9 +12,10 @@ from drivers.device import Device, Gateway
 from drivers.modbus import ExceptionReply, Reply, Request, exception_meaning, write_request
 from drivers.modbus_tcp import Outcome, Silence
 from drivers.poller import GatewayPoller
-from drivers.profile import CLOSED, OPEN, Switch
+from drivers.profile import Switch
 from scada.clock import Clock
 from scada.errors import FieldError, NoAnswer
+from scada.position import CLOSED, OPEN
 from scada.stage import Stage
 
 # Exceptions to a write that leave open whether the device executed it: a slave that did not answer its gateway (0A of

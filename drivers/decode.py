@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from drivers.modbus import BIT_READS
 from drivers.pollplan import Block, place_of
-from drivers.profile import BAD_STATE, Profile, Register, WordOrder
+from drivers.profile import Profile, Register, WordOrder
+from scada.position import BAD_STATE
 from scada.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_UNITS_EXCEEDED
 
 RAW_BYTES: Final = 8  # every pattern is widened to 64 bits

@@ -15,13 +15,6 @@ WORDS: Final[dict[RegisterType, int]] = {
     "bit": 1, "u16": 1, "s16": 1, "u32": 2, "s32": 2, "u64": 4, "s64": 4, "f32": 2,
 }  # fmt: skip
 
-# Double-point position after IEC 61850-7-3 (Dbpos)
-INTERMEDIATE: Final = 0
-OPEN: Final = 1
-CLOSED: Final = 2
-BAD_STATE: Final = 3
-POSITIONS: Final = ("intermediate", "open", "closed", "bad")
-
 
 @dataclass(frozen=True, slots=True)
 class Register:

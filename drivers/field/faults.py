@@ -14,8 +14,8 @@ from drivers.field.registers import ratio_of, units_per_count
 from drivers.field.server import SimGateway
 from drivers.field.station import Station
 from drivers.field.views import counter_base
-from drivers.profile import CLOSED, OPEN, POSITIONS
 from scada.errors import Refused
+from scada.position import CLOSED, OPEN, POSITIONS
 
 ROLLOVER_COUNTS: Final = 2  # near enough to be seen to roll over within minutes
 NAMES_SHOWN: Final = 12  # of an unknown target's alternatives

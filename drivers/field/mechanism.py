@@ -6,7 +6,7 @@ Rule: pure state. Real (monotonic) time comes in: a demonstration at high speed 
 from typing import Final, Literal
 
 from drivers.field.shapes import mix
-from drivers.profile import CLOSED, INTERMEDIATE, OPEN
+from scada.position import CLOSED, INTERMEDIATE, OPEN
 
 Weld = Literal["", "open", "closed"]
 

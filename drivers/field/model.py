@@ -15,7 +15,7 @@ from drivers.field.mechanism import Mechanism
 from drivers.field.quantities import counted_unit
 from drivers.field.registers import ratio_of, units_per_count
 from drivers.field.shapes import Noise, Shape, levels, mix
-from drivers.profile import CLOSED
+from scada.position import CLOSED
 
 # One base unit (Wh, L, kg): 1000 thousandths per hour, for 3600 seconds of 1e9 nanoseconds
 PER_BASE_UNIT: Final = 1000 * 3600 * 1_000_000_000

@@ -13,7 +13,8 @@ from drivers.field.model import Field, MeterState
 from drivers.field.quantities import COUNTERS, quantity_of
 from drivers.field.registers import encode_counts, encode_float, encode_value, ratio_of, units_per_count
 from drivers.field.views import analog_base, counter_base
-from drivers.profile import CLOSED, INTERMEDIATE, OPEN, Register, Switch
+from drivers.profile import Register, Switch
+from scada.position import CLOSED, INTERMEDIATE, OPEN
 
 # Exception codes of the Modbus application protocol 1.1b3, section 7
 ILLEGAL_FUNCTION: Final = 0x01

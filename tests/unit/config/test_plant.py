@@ -11,9 +11,9 @@ import pytest
 from billing_core import columns, credit_levels
 from billing_core.tariff import RATES
 from config.plant import FriendlyHours, Plant, load
-from drivers.profile import POSITIONS
 from scada import command, topology
 from scada.image import SECTIONS
+from scada.position import POSITIONS
 from scada.tags import Tag
 
 if TYPE_CHECKING:

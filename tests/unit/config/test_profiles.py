@@ -8,7 +8,8 @@ import pytest
 from config import assembly
 from config.loader import read_sources
 from config.profile_checks import PROFILE_CHECKS
-from drivers.profile import BAD_STATE, CLOSED, INTERMEDIATE, OPEN, WORDS, Profile, Register
+from drivers.profile import WORDS, Profile, Register
+from scada.position import BAD_STATE, CLOSED, INTERMEDIATE, OPEN
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from drivers.device import Device, Gateway
-from drivers.profile import CLOSED, OPEN, Billing, Profile, Register, Switch
+from drivers.profile import Billing, Profile, Register, Switch
 from scada.clock import SystemClock
 from scada.image import Columns, Layout
+from scada.position import CLOSED, OPEN
 from scada.stage import Stage
 
 ENERGY_AT = 0

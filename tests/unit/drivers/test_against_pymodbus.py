@@ -10,7 +10,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.bus import FieldBus
 from drivers.device import Device
-from drivers.profile import CLOSED, OPEN, Billing, Switch
+from drivers.profile import Billing, Switch
+from scada.position import CLOSED, OPEN
 from scada.quality import GOOD
 
 MODEL = profile(

@@ -24,8 +24,8 @@ from harness import (
 )
 
 from drivers.bus import FieldBus
-from drivers.profile import CLOSED, OPEN
 from scada.errors import FieldError, NoAnswer
+from scada.position import CLOSED, OPEN
 from scada.quality import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION
 
 ONLINE, ERRORS, POSITION = 3, 4, 2

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from drivers.decode import Decoded, Decoder
 from drivers.pollplan import plan_blocks
-from drivers.profile import BAD_STATE, CLOSED, OPEN, WORDS, Billing, Switch
+from drivers.profile import WORDS, Billing, Switch
+from scada.position import BAD_STATE, CLOSED, OPEN
 from scada.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_UNITS_EXCEEDED
 
 PACK = {"u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "u64": ">Q", "s64": ">q", "f32": ">f"}

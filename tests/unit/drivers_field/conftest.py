@@ -16,7 +16,8 @@ from pymodbus.client import AsyncModbusTcpClient
 from drivers.device import Device, Gateway
 from drivers.field.model import SimMeter
 from drivers.field.room import RegisterFile, SimulatedPark
-from drivers.profile import CLOSED, INTERMEDIATE, OPEN, Billing, Profile, Register, Switch
+from drivers.profile import Billing, Profile, Register, Switch
+from scada.position import CLOSED, INTERMEDIATE, OPEN
 
 HOUR_NS = 3_600_000_000_000
 SECOND_NS = 1_000_000_000

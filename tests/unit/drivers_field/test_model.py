@@ -13,7 +13,8 @@ from drivers.field.quantities import quantity_of
 from drivers.field.shapes import OCTAVES, SHAPES, Noise, levels
 from drivers.field.station import Station
 from drivers.field.views import analog_base, counter_base
-from drivers.profile import CLOSED, INTERMEDIATE, OPEN, Profile
+from drivers.profile import Profile
+from scada.position import CLOSED, INTERMEDIATE, OPEN
 
 ZONE = ZoneInfo("Asia/Shanghai")
 SECOND_NS = 1_000_000_000

@@ -16,7 +16,8 @@ from drivers.field.registers import ratio_of
 from drivers.field.station import Station
 from drivers.field.views import analog_base, counter_base
 from drivers.pollplan import plan_blocks
-from drivers.profile import CLOSED, Profile, Register
+from drivers.profile import Profile, Register
+from scada.position import CLOSED
 
 NOON_NS = 1_763_524_800_000_000_000
 INITIAL = 123_456
