@@ -22,11 +22,11 @@ from scada.errors import ConfigurationError, WattkeeperError
 from scada.paths import DataDirectory
 
 if TYPE_CHECKING:
+    from billing_core.store import LedgerStore
     from config.plant import Plant
     from drivers.device import Device
     from scada.core import Core
-    from scada.derived import DerivedRows, DerivedTags
-    from scada.image import Columns
+    from scada.operations import Operation
     from scada.room import Room
 
 HERE: Final = Path(__file__).resolve().parent
@@ -358,32 +358,32 @@ async def field_room(room: "Room", args: argparse.Namespace) -> None:
 
 async def core_room(room: "Room", args: argparse.Namespace) -> None:
     from scada import link
+    from scada.operations import OperationDesk
     from scada.requests import Requests
 
-    core = build_core(room, _plant(args))
-    listening = link.serve(room.reactor, room.data.core_socket, Requests(core, room.clock).handlers())
+    core, operations = build_core(room, _plant(args))
+    requests = Requests(core, room.clock, OperationDesk(operations))
+    listening = link.serve(room.reactor, room.data.core_socket, requests.handlers())
     try:
         await core.run()
     finally:
         await link.stop_serving(listening)
 
 
-def build_core(room: "Room", plant: "Plant") -> "Core":
-    """Wire the core: who fills which port, and which rows carry what it computes."""
+def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
+    """Wire the core: who fills which port, which rows carry what it computes, and what it can be asked for."""
     import alarms.store
     from alarms.engine import AlarmEngine
     from billing_core.credit import CreditControl
     from billing_core.credit_stops import known_stops
     from billing_core.engine import BillingEngine
-    from billing_core.ledger import TopUpLimits
-    from billing_core.store import LedgerStore
+    from config import computed
     from drivers.bus import FieldBus
     from scada import control_store
     from scada.clock import NS_PER_S
     from scada.control import ControlDesk
     from scada.core import Core, Ports
     from scada.database import Database
-    from scada.derived import NANO
     from scada.historian import Historian
     from scada.image import Columns, ImageWriter
     from scada.journal import Journal
@@ -394,16 +394,14 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
     image = ImageWriter(data.image, plant.layout, clock.speed)
     stage = Stage(plant.layout, plant.tags.mask("field"), plant.scan_period_s, clock.speed)
     journal = Journal(data.spool / "journal")
-    ledger, history = Database(room.database_url, "ledger"), Database(room.database_url, "history")
+    history = Database(room.database_url, "history")
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
     billing = BillingEngine(plant.points, plant.accounts, plant.tariffs)
-    minor_nano = NANO // 10**plant.site.currency_exponent
-    limits = TopUpLimits(step_nano=minor_nano)
-    books = LedgerStore(ledger, plant.site.id, f"{platform.node()}:{data.root}", limits, plant.checkpoint_s)
+    books = _ledger_store(room, plant)
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate, newest=stage.newest)
     credit = CreditControl(
-        plant.accounts, plant.points, plant.breakers, plant.credit, plant.site.timezone, load_kw_of(plant)
+        plant.accounts, plant.points, plant.breakers, plant.credit, plant.site.timezone, computed.load_kw_of(plant)
     )
     account_of = {breaker: account.id for account in plant.accounts for breaker in account.breakers}
 
@@ -434,64 +432,23 @@ def build_core(room: "Room", plant: "Plant") -> "Core":
         desk, history, open_books, keep_stops, drain,
     )  # fmt: skip
     accounts = [account.id for account in plant.accounts]
-    return Core(
-        room, ports, work, stage, derived_tags(plant, work), image, accounts, plant.scan_period_s, plant.checkpoint_s
-    )
+    derived = computed.derived_tags(plant, work)
+    return Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s), []
 
 
-def load_kw_of(plant: "Plant") -> "Callable[[str, Columns], float]":
-    """Return the function that tells credit control what load a breaker carries, kW; 0 for one that does not say."""
-    units = {"W": 1e-3, "kW": 1.0}
-    rows = {}
-    for breaker in plant.breakers:
-        row = plant.tags.index.get(f"{plant.site.id}/M/{breaker.id}/ActivePowerTotal")
-        if row is not None:
-            rows[breaker.id] = (row, units[plant.tags.tags[row].unit])
+def _ledger_store(room: "Room", plant: "Plant") -> "LedgerStore":
+    """Return the books of the plant, held under this machine's and data directory's name."""
+    from billing_core.ledger import TopUpLimits
+    from billing_core.store import LedgerStore
+    from scada.database import Database
+    from scada.derived import NANO
 
-    def load_kw(breaker: str, work: "Columns") -> float:
-        if breaker not in rows:
-            return 0.0
-        row, factor = rows[breaker]
-        return float(work.tags.value[row]) * factor
-
-    return load_kw
-
-
-def derived_tags(plant: "Plant", work: "Columns") -> "DerivedTags":
-    """Return the writer of computed tags over this plant's rows."""
-    from scada.derived import DerivedTags
-
-    edges = [edge for network in plant.networks for edge in network.edges if edge.kind == "breaker"]
-    nodes = [node for network in plant.networks for node in network.nodes]
-    return DerivedTags(
-        work,
-        derived_rows(plant),
-        plant.networks,
-        {edge.id: plant.row("M", edge.device, "Position") for edge in edges},
-        {node.id: plant.row("D", node.id, "Energised") for node in nodes},
-    )
-
-
-def derived_rows(plant: "Plant") -> "DerivedRows":
-    """Return the rows of every tag that the core computes."""
-    import numpy as np
-
-    from scada.derived import NANO, SYSTEM_MEASURES, DerivedRows
-
-    def rows(letter: str, owners: Sequence[Any], measure: str) -> Any:
-        return np.array([plant.row(letter, owner.id, measure) for owner in owners], dtype=np.int64)
-
-    return DerivedRows(
-        system=np.array([plant.row("X", "core", measure) for measure in SYSTEM_MEASURES], dtype=np.int64),
-        balance=rows("T", plant.accounts, "Balance"),
-        balance_minor=rows("T", plant.accounts, "BalanceMinor"),
-        credit_state=rows("T", plant.accounts, "CreditState"),
-        billed=rows("P", plant.points, "Billed"),
-        charged=rows("P", plant.points, "Charged"),
-        price=rows("P", plant.points, "Price"),
-        rate=rows("P", plant.points, "RatePeriod"),
-        held=rows("P", plant.points, "Held"),
-        minor_nano=NANO // 10**plant.site.currency_exponent,
+    return LedgerStore(
+        Database(room.database_url, "ledger"),
+        plant.site.id,
+        f"{platform.node()}:{room.data.root}",
+        TopUpLimits(step_nano=NANO // 10**plant.site.currency_exponent),
+        plant.checkpoint_s,
     )
 
 

@@ -3,12 +3,42 @@
 Rule: plain immutable data; the store and the engine meet here and nowhere else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from billing_core.columns import HELD_METER, HELD_NONE, NEVER, S_HELD, S_LAST_S, STATE_KEPT, Table
+from billing_core.plan import Plan, TierOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a supply point is billed by. The engine numbers them as they come up; the store gives each its own id."""
+
+    point: str
+    meter: str
+    account: str  # account id, not the ledger's wallet
+    medium: str
+    unit: str
+    milli_per_count: int
+    modulus_counts: int
+    plan: Plan
+    options: TierOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of registers, terms or tariffs by a person: it enters the chain with the checkpoint that carries it."""
+
+    key: str  # idempotency key
+    kind: str  # "release", "reject", "swap", "ratio", "tenancy", "plan", ...
+    who: str
+    station: str
+    memo: str  # the reason
+    document: Mapping[str, Any]  # plain JSON data: everything needed to do it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +62,8 @@ class Checkpoint:
     point_rows: npt.NDArray[np.int64]  # (m,) points whose state changed
     points: Table  # (m, STATE_KEPT) their state
     account_nano: npt.NDArray[np.int64]  # (n_accounts,) what the charges debit, >= 0
+    terms: tuple[Terms, ...] = ()  # what rows and points are billed by: their terms columns index this
+    change: Change | None = None
 
 
 def fresh_state(points: int, accounts: int) -> BillingState:

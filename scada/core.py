@@ -7,7 +7,7 @@ copies, drains) is a task that repeats its work until it succeeded. `run.py` fil
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from loguru import logger
 
@@ -48,6 +48,9 @@ class Ports:
     drain: Callable[[], Awaitable[None]]  # move the journal on disk into the data base
 
 
+T = TypeVar("T")
+
+
 class Core:
     """One core. `run` lives until the room is told to stop or a phase raises."""
 
@@ -74,6 +77,7 @@ class Core:
         self.books_open = False
         self._committed_mono_ns = room.clock.mono_ns()
         self._alarms_from_ns = self._committed_mono_ns + int(ALARM_PATIENCE_S * NS_PER_S)
+        self._commit_lock = asyncio.Lock()
         self._cut: Any = None  # the checkpoint that is under way, and when it was cut
         self._cut_mono_ns = 0
         phases: list[tuple[str, Phase]] = [
@@ -140,7 +144,8 @@ class Core:
                 await asyncio.sleep(PASSIVE_RETRY_S)
         while True:
             await asyncio.sleep(max(0.0, self._checkpoint_s - self._behind_s()))
-            await self._commit()
+            async with self._commit_lock:
+                await self._commit()
 
     def _behind_s(self) -> float:
         """Return how old the newest scan is that the books contain, real seconds."""
@@ -211,6 +216,22 @@ class Core:
         )
         self.ports.billing.credit(row, receipt.credit_now_nano)
         return receipt
+
+    async def change(self, make: Callable[[], T]) -> T:
+        """Carry out a change of registers, terms or tariffs between two scans, in one transaction with all before it.
+
+        make: applies the change to the billing engine, so that its next cut carries it; Refused leaves all untouched.
+        It runs when everything charged before is in the books, and returns what the caller shall have. When the data
+        base goes away in between, the change waits with its checkpoint, and so does the caller.
+        """
+        if not self.books_open:
+            raise DatabaseAway("the books are not open yet; nothing was changed, try again")
+        async with self._commit_lock:
+            self._committed_mono_ns = await self._commit_once()  # DatabaseAway: nothing was changed
+            made = make()
+            self.ports.billing.cut()  # in the same instant: no scan lies between the change and its checkpoint
+            await self._commit()
+        return made
 
     # ---- life
 

@@ -108,6 +108,14 @@ class ReleaseCredit(amp.Command):  # type: ignore[misc]
     errors = _ERRORS
 
 
+class Perform(amp.Command):  # type: ignore[misc]
+    """Ask for an operation by name (scada.operations); arguments and answer are JSON objects of at most 64 kB."""
+
+    arguments: ClassVar = [(b"operation", amp.Unicode()), (b"arguments", amp.Unicode()), *_WHO]
+    response: ClassVar = [(b"answer", amp.Unicode())]
+    errors = _ERRORS
+
+
 COMMANDS: Final = (
     TopUp,
     Acknowledge,
@@ -117,6 +125,7 @@ COMMANDS: Final = (
     CancelCommand,
     CommandState,
     ReleaseCredit,
+    Perform,
 )
 
 _BY_NAME: Final = {command.commandName: command for command in COMMANDS}

@@ -15,6 +15,7 @@ from scada.clock import NS_PER_S, Clock
 from scada.control import SELECT_S
 from scada.core import Core
 from scada.errors import Refused
+from scada.operations import OperationDesk, Who
 from scada.position import CLOSED, OPEN
 from scada.roles import require
 
@@ -31,8 +32,9 @@ def target_of(position: str) -> int:
 class Requests:
     """The core's answers to the link."""
 
-    def __init__(self, core: Core, clock: Clock) -> None:
+    def __init__(self, core: Core, clock: Clock, operations: OperationDesk) -> None:
         self._core = core
+        self._operations = operations
         self._desk = core.ports.desk
         self._clock = clock
 
@@ -79,6 +81,9 @@ class Requests:
         self._core.ports.credit.release(f"{user} at {station}")
         return {}
 
+    async def perform(self, operation: str, arguments: str, user: str, role: str, station: str) -> Mapping[str, Any]:
+        return {"answer": await self._operations.perform(operation, arguments, Who(user, role, station))}
+
     def handlers(self) -> Mapping[type[amp.Command], link.Handler]:
         """Return the table that `link.serve` wants."""
         return {
@@ -90,4 +95,5 @@ class Requests:
             link.CancelCommand: self.cancel,
             link.CommandState: self.command_state,
             link.ReleaseCredit: self.release_credit,
+            link.Perform: self.perform,
         }

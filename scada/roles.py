@@ -1,19 +1,33 @@
 """Who may do what: one table, asked by the HMI before it shows a control and by the core before it acts."""
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from scada.errors import Refused
 
 Role = Literal["viewer", "operator", "engineer", "finance", "admin", "system"]
-Permission = Literal["view", "alarm.acknowledge", "breaker.switch", "account.view", "account.topup", "user.manage"]
+Permission = Literal[
+    "view",
+    "alarm.acknowledge",
+    "breaker.switch",
+    "account.view",
+    "account.topup",  # money in at the counter
+    "account.manage",  # open, refund, reverse, correct, transfer, move out, settle
+    "account.approve",  # be the second person of a refund or correction above the limit
+    "credit.manage",  # protect, pause, dispute
+    "meter.manage",  # release or reject readings, swap, ratio, late readings
+    "tariff.publish",
+    "user.manage",
+]
 
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     "viewer": frozenset({"view"}),
-    "operator": frozenset({"view", "alarm.acknowledge", "breaker.switch", "account.view"}),
-    "engineer": frozenset({"view", "alarm.acknowledge", "account.view"}),
-    "finance": frozenset({"view", "account.view", "account.topup"}),  # finance never switches a supply
-    "admin": frozenset({"view", "alarm.acknowledge", "breaker.switch", "account.view", "account.topup", "user.manage"}),
-    "system": frozenset({"alarm.acknowledge", "breaker.switch", "account.topup"}),  # credit control, timed plans
+    "operator": frozenset({"view", "alarm.acknowledge", "breaker.switch", "account.view", "credit.manage"}),
+    "engineer": frozenset({"view", "alarm.acknowledge", "account.view", "meter.manage"}),
+    # finance never switches a supply, operators never touch money or prices
+    "finance": frozenset({"view", "account.view", "account.topup", "account.manage", "account.approve"}),
+    "admin": frozenset(get_args(Permission)),
+    # credit control, timed plans, settlement
+    "system": frozenset({"alarm.acknowledge", "breaker.switch", "account.topup", "account.manage"}),
 }
 
 

@@ -1,0 +1,64 @@
+"""Which rows of a plant carry what the core computes: system figures, money, loads of breakers.
+
+Rule: looks rows up by tag id, once, at the start of the core.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from config.plant import Plant
+from scada.derived import NANO, SYSTEM_MEASURES, DerivedRows, DerivedTags
+from scada.image import Columns
+
+
+def load_kw_of(plant: Plant) -> Callable[[str, Columns], float]:
+    """Return the function that tells credit control what load a breaker carries, kW; 0 for one that does not say."""
+    units = {"W": 1e-3, "kW": 1.0}
+    rows = {}
+    for breaker in plant.breakers:
+        row = plant.tags.index.get(f"{plant.site.id}/M/{breaker.id}/ActivePowerTotal")
+        if row is not None:
+            rows[breaker.id] = (row, units[plant.tags.tags[row].unit])
+
+    def load_kw(breaker: str, work: Columns) -> float:
+        if breaker not in rows:
+            return 0.0
+        row, factor = rows[breaker]
+        return float(work.tags.value[row]) * factor
+
+    return load_kw
+
+
+def derived_tags(plant: Plant, work: Columns) -> DerivedTags:
+    """Return the writer of computed tags over this plant's rows."""
+    edges = [edge for network in plant.networks for edge in network.edges if edge.kind == "breaker"]
+    nodes = [node for network in plant.networks for node in network.nodes]
+    return DerivedTags(
+        work,
+        derived_rows(plant),
+        plant.networks,
+        {edge.id: plant.row("M", edge.device, "Position") for edge in edges},
+        {node.id: plant.row("D", node.id, "Energised") for node in nodes},
+    )
+
+
+def derived_rows(plant: Plant) -> DerivedRows:
+    """Return the rows of every tag that the core computes."""
+
+    def rows(letter: str, owners: Sequence[Any], measure: str) -> Any:
+        return np.array([plant.row(letter, owner.id, measure) for owner in owners], dtype=np.int64)
+
+    return DerivedRows(
+        system=np.array([plant.row("X", "core", measure) for measure in SYSTEM_MEASURES], dtype=np.int64),
+        balance=rows("T", plant.accounts, "Balance"),
+        balance_minor=rows("T", plant.accounts, "BalanceMinor"),
+        credit_state=rows("T", plant.accounts, "CreditState"),
+        billed=rows("P", plant.points, "Billed"),
+        charged=rows("P", plant.points, "Charged"),
+        price=rows("P", plant.points, "Price"),
+        rate=rows("P", plant.points, "RatePeriod"),
+        held=rows("P", plant.points, "Held"),
+        minor_nano=NANO // 10**plant.site.currency_exponent,
+    )
