@@ -38,10 +38,21 @@ from billing_core.columns import (
     T_ACCOUNT,
     T_TARIFF,
 )
+from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.state import BillingState, Checkpoint, fresh_state, hold_changed_meters
+from billing_core.state import (
+    Act,
+    BillingState,
+    Change,
+    Checkpoint,
+    Doubt,
+    Target,
+    fresh_state,
+    hold_changed_meters,
+)
 from billing_core.tariff import Tariff
 from scada.clock import NS_PER_S
+from scada.errors import Refused
 from scada.image import Columns
 from scada.scan import Instant
 
@@ -144,6 +155,32 @@ class BillingEngine:
         self._balance[account_row] += amount_nano
         self._committed[account_row] += amount_nano
         self._account_scan[account_row] = self._scan + 1
+
+    # ---- changes by a person; each is one Change in the next cut, or Refused and nothing happened
+
+    def doubt(self, row: int) -> Doubt:
+        """Return what is doubtful about a point. Refused "hold.none": it is not held."""
+        raise Refused("billing.unready", "this engine takes no changes yet")
+
+    def release(self, row: int, act: Act, rollover: bool = False) -> Change:
+        """Believe the doubtful register: bill up to it. rollover: also one that went back, as rolled over."""
+        raise Refused("billing.unready", "this engine takes no changes yet")
+
+    def reject(self, row: int, act: Act) -> Change:
+        """Bill on from the doubtful register without charging what lies before it."""
+        raise Refused("billing.unready", "this engine takes no changes yet")
+
+    def retarget(self, targets: Sequence[Target], act: Act) -> Change:
+        """Bill points by other terms from now on, all of them or none."""
+        raise Refused("billing.unready", "this engine takes no changes yet")
+
+    def publish(self, plans: Sequence[Plan], act: Act) -> Change:
+        """Take new bodies of plans, or new plans. What they say of the past must be what was said before."""
+        raise Refused("billing.unready", "this engine takes no changes yet")
+
+    def adopt(self, account: AccountSpec) -> int:
+        """Give an account that was opened while running the next spare row; return the row. No Change: memory only."""
+        raise Refused("billing.unready", "this engine takes no changes yet")
 
     def _watch_time(self) -> None:
         """Say once when plant time runs behind what was billed: no reading counts until it has caught up."""

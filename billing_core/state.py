@@ -5,6 +5,7 @@ Rule: plain immutable data; the store and the engine meet here and nowhere else.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,53 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """Who changes registers, terms or tariffs, and why."""
+
+    key: str  # idempotency key
+    who: str
+    station: str
+    memo: str  # the reason
+    kind: str = ""  # kind of the Change; "" leaves it to the method: "release", "reject", "retarget", "publish"
+    document: Mapping[str, Any] = MappingProxyType({})  # what the trade adds to the document of the Change
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a supply point is billed by from now on. None: as it was.
+
+    Without `final_raw` the point is cut at its last billed register. With it, the interval up to (final_raw, at_s) is
+    billed by the old terms first; the register goes on from `first_raw` (a new meter) or from `final_raw`.
+    """
+
+    row: int  # of the supply point
+    account: int | None = None  # row of the account that pays
+    plan: str | None = None  # id of a plan the engine knows
+    options: TierOptions | None = None
+    meter: str | None = None
+    milli_per_count: int | None = None
+    modulus_counts: int | None = None
+    max_milli_per_s: int | None = None
+    final_raw: int | None = None  # last register under the old terms, in old counts ...
+    at_s: int | None = None  # ... and when it was read, UTC; not after the last scan; None: the last scan
+    first_raw: int | None = None  # first register under the new terms, in new counts, at the last scan
+    gap_milli: int = 0  # what was used between the two, estimated; charged at the price of the last scan
+    position_milli: int | None = None  # carried tier position of the period in force (旧表基础电量)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A point that is held: what would be billed if the doubtful register were believed."""
+
+    held: str  # word of columns.HELD
+    raw_from: int  # last billed register
+    from_s: int
+    raw_to: int  # doubtful register
+    to_s: int
+    milli: int  # between the two; a register that went back counts as rolled over
+
+
+@dataclass(frozen=True, slots=True)
 class BillingState:
     """The books as the engine needs them when it starts."""
 
@@ -50,6 +98,7 @@ class BillingState:
     points: Table  # (n_points, STATE_KEPT); LAST_S = NEVER where there is no reading yet
     committed_nano: npt.NDArray[np.int64]  # (n_accounts,) balances
     held_meters: npt.NDArray[np.int64]  # rows of points whose meter or register is not the one in the books
+    terms: Mapping[int, Terms] = MappingProxyType({})  # row -> terms that a person's change set: they beat configuration
 
 
 @dataclass(frozen=True, slots=True)
