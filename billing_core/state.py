@@ -98,7 +98,7 @@ class BillingState:
     points: Table  # (n_points, STATE_KEPT); LAST_S = NEVER where there is no reading yet
     committed_nano: npt.NDArray[np.int64]  # (n_accounts,) balances
     held_meters: npt.NDArray[np.int64]  # rows of points whose meter or register is not the one in the books
-    terms: Mapping[int, Terms] = MappingProxyType({})  # row -> terms that a person's change set: they beat configuration
+    terms: Mapping[int, Terms] = MappingProxyType({})  # row -> terms set by a person: they beat the config
 
 
 @dataclass(frozen=True, slots=True)
