@@ -134,17 +134,10 @@ class CreditControl:
         load_kw: Callable[[str, Columns], float] | None = None,
     ) -> None:
         """load_kw: (breaker id, columns) -> load it carries now; without it the load guard is off."""
-        by_id: Mapping[str, Breaker] = {breaker.id: breaker for breaker in breakers}
-        self._tenants = [
-            _Tenant(
-                spec,
-                row,
-                tuple(by_id[name] for name in spec.breakers if name in by_id),
-                np.array([index for index, point in enumerate(points) if point.account == row], dtype=np.int64),
-            )
-            for row, spec in enumerate(accounts)
-        ]
-        self._by_account = {tenant.spec.id: tenant for tenant in self._tenants}
+        self._breakers: Mapping[str, Breaker] = {breaker.id: breaker for breaker in breakers}
+        self._by_account: dict[str, _Tenant] = {}
+        for row, spec in enumerate(accounts):
+            self._enter(spec, row, [index for index, point in enumerate(points) if point.account == row])
         self._settings = settings
         self._zone = ZoneInfo(timezone)
         self._load_kw = load_kw or (lambda breaker, work: 0.0)
@@ -160,7 +153,7 @@ class CreditControl:
         A stop ends when the breaker carries another account's supply by now: that one is not ours to close.
         """
         known = list(stops)
-        mine = {(tenant.spec.id, breaker.id) for tenant in self._tenants for breaker in tenant.breakers}
+        mine = {(tenant.spec.id, breaker.id) for tenant in self._by_account.values() for breaker in tenant.breakers}
         self._memory.stops = {breaker: account for account, breaker, _ in known if (account, breaker) in mine}
         self._memory.sent = deque(sorted((since_s, 0.0) for _, _, since_s in known))
         self._memory.records += [
@@ -169,16 +162,33 @@ class CreditControl:
             if (account, breaker) not in mine
         ]
 
+    def adopt(self, spec: AccountSpec, row: int, points: Sequence[int], now_s: int) -> None:
+        """Take over an account that was opened, or whose points, breakers or limits changed, while the core runs.
+
+        row: of the account in the image; points: rows of the supply points it pays for, from now on. A stop of a
+        breaker that is no longer the account's ends in the books; whoever carries it now decides about it afresh.
+        """
+        before = self._by_account.get(spec.id)
+        tenant = self._enter(spec, row, points)
+        if before is not None:
+            tenant.state, tenant.due_s, tenant.refusal = before.state, before.due_s, before.refusal
+        self._end_foreign_stops(now_s)
+
+    def leave(self, account: str, now_s: int) -> None:
+        """Forget an account that was closed; its stops end in the books, its breakers stay where they are."""
+        self._by_account.pop(account, None)
+        self._end_foreign_stops(now_s)
+
     def decide(self, instant: Instant, work: Columns) -> Sequence[Wish]:
         """Judge every account on its committed balance; write its credit state; return what should be switched."""
         now_s = instant.utc_ns // NS_PER_S
         self._forget(now_s)
-        for tenant in self._tenants:
+        for tenant in self._by_account.values():
             self._judge(tenant, instant, work)
         self._guard_mass()
         friendly = is_friendly(self._settings.friendly, self._zone, now_s)
         wishes: list[Wish] = []
-        for tenant in self._tenants:
+        for tenant in self._by_account.values():
             if tenant.state == PENDING_STOP:
                 wishes += self._stops(tenant, instant, work, friendly, wishes)
             elif tenant.state in EXHAUSTED:
@@ -223,6 +233,20 @@ class CreditControl:
         logger.warning("credit: {} released {} held switch-offs", user, self.held_count)
         self.held = False
         self._memory.fell_due.clear()
+
+    def _enter(self, spec: AccountSpec, row: int, points: Sequence[int]) -> "_Tenant":
+        own = tuple(self._breakers[name] for name in spec.breakers if name in self._breakers)
+        tenant = self._by_account[spec.id] = _Tenant(spec, row, own, np.array(points, dtype=np.int64))
+        return tenant
+
+    def _end_foreign_stops(self, now_s: int) -> None:
+        """End every stop of a breaker that carries no supply of the stopped account any more."""
+        mine = {(tenant.spec.id, breaker.id) for tenant in self._by_account.values() for breaker in tenant.breakers}
+        for breaker, account in list(self._memory.stops.items()):
+            if (account, breaker) not in mine:
+                del self._memory.stops[breaker]
+                self._memory.tries.pop(breaker, None)
+                self._memory.records.append(StopRecord(account, breaker, False, now_s, 0, "credit.reassigned"))
 
     # --- one tenant
 
@@ -339,8 +363,8 @@ class CreditControl:
 
     def _guard_mass(self) -> None:
         """Hold when too many tenants fell due within one interval: a price or data fault looks just like that."""
-        most = max(self._settings.hold_percent / 100 * len(self._tenants), LEAST_TENANTS_HELD)
-        self.held_count = sum(tenant.state == PENDING_STOP for tenant in self._tenants)
+        most = max(self._settings.hold_percent / 100 * len(self._by_account), LEAST_TENANTS_HELD)
+        self.held_count = sum(tenant.state == PENDING_STOP for tenant in self._by_account.values())
         if len(self._memory.fell_due) > most and not self.held:
             self.held = True
             logger.error("credit: {} tenants fell due at once; switch-offs wait for a person", self.held_count)

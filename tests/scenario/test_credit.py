@@ -314,3 +314,38 @@ def test_a_stop_of_a_tenant_who_has_gone_ends_and_the_next_tenant_has_his_own() 
     bench.pay(0, 100)
     bench.scan(MINUTE)
     assert bench.work.tags.value[0] == CLOSED
+
+
+def test_an_account_opened_while_running_is_watched_at_once() -> None:
+    bench = Bench()
+    bench.control.leave("t9", NOON_S)
+    bench.control.adopt(account(9, id="new", breakers=("b9",)), 9, [9], NOON_S)
+    bench.pay(9, -20)
+    bench.scan()
+    bench.work.points.quality[9] = BAD_NO_COMMUNICATION  # its point counts, nobody else's
+    assert bench.scan(2 * MINUTE) == []
+    assert bench.control.refusal("new") == "credit.data-bad"
+    bench.work.points.quality[9] = GOOD
+    (wish,) = bench.scan()
+    assert (wish.account, wish.breaker) == ("new", "b9")
+
+
+def test_a_stop_ends_in_the_books_when_the_room_goes_to_another_tenant() -> None:
+    bench = Bench()
+    bench.pay(0, -20)
+    bench.scan()
+    assert len(bench.scan(MINUTE)) == 1
+    bench.control.adopt(account(0, breakers=()), 0, [], bench.at_s)
+    bench.control.adopt(account(1, breakers=("b0", "b1")), 1, [0, 1], bench.at_s)
+    kept = [(record.account, record.stopped, record.reason) for record in bench.control.records()]
+    assert kept == [("t0", True, "credit.exhausted"), ("t0", False, "credit.reassigned")]
+    assert bench.scan() == []  # what the former tenant left open is not closed by itself
+    assert (bench.state(0), bench.state(1)) == ("protected", "normal")
+
+
+def test_new_limits_of_an_account_count_at_once_and_the_clock_of_its_stop_goes_on() -> None:
+    bench = Bench()
+    bench.pay(0, -20)
+    bench.scan()
+    bench.control.adopt(account(0, alarm1_nano=500 * YUAN), 0, [0], bench.at_s)
+    assert len(bench.scan(MINUTE)) == 1
