@@ -449,6 +449,7 @@ def _ledger_store(room: "Room", plant: "Plant") -> "LedgerStore":
         f"{platform.node()}:{room.data.root}",
         TopUpLimits(step_nano=NANO // 10**plant.site.currency_exponent),
         plant.checkpoint_s,
+        room.clock,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from billing_core import ledger, reference
+from billing_core import chart, ledger, reference
 from billing_core.calendar import DAY_S, Entry, entry_at, unroll
 from billing_core.ledger import GENESIS, Transfer
 from billing_core.tariff import Tariff
@@ -39,6 +39,7 @@ class TransferRow(NamedTuple):
     charges_hash: bytes | None
     prev_hash: bytes
     hash: bytes
+    document: Mapping[str, Any] | None
 
 
 class EntryRow(NamedTuple):
@@ -73,6 +74,8 @@ class TermsRow(NamedTuple):
     milli_per_count: int
     modulus_counts: int
     tariff: bytes
+    household: int
+    opened_s: int
 
 
 class ReceiptRow(NamedTuple):
@@ -173,7 +176,7 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", s
         yield from _charges(place, own_charges, terms, prices, sums)
         if row.kind == "charge":
             yield from _covered(place, own_entries, own_charges, terms)
-        elif own_charges:
+        elif own_charges and row.kind != "restatement":
             yield Difference(place, f"a {row.kind} carries charges")
         for entry in own_entries:
             sums.balances[entry.account] += entry.nano
@@ -209,6 +212,7 @@ def _transfer(
             row.memo,
             sides,
             row.charges_hash or b"",
+            ledger.document_hash(row.document),
         )
         body = ledger.canonical(transfer, row.seq, row.posted_at_us)
     except AssertionError as broken:
@@ -299,9 +303,14 @@ def _points(books: Books, sums: Sums) -> Iterator[Difference]:
 
 
 def _receipt_of(row: TransferRow, entries: tuple[EntryRow, ...], sums: Sums) -> tuple[Any, ...]:
-    """Return what the receipt of a top-up must say, in the order of ReceiptRow after `seq`: no number, no currency."""
-    paid = next((entry for entry in entries if entry.nano > 0), EntryRow(row.seq, "", 0))
-    return paid.account, paid.nano, sums.balances[paid.account], row.memo, row.plant_time_s, row.who, row.station
+    """Return what the receipt of a top-up must say, in the order of ReceiptRow after `seq`: no number, no currency.
+
+    What came in is on the receipt whole, also where a part of it went to a debt of the same tenant.
+    """
+    tenant = next((tenant for entry in entries if (tenant := chart.tenant_of(entry.account))), "")
+    paid = -sum(entry.nano for entry in entries if chart.tenant_of(entry.account) == "")
+    wallet = ledger.wallet(tenant)
+    return wallet, paid, sums.balances[wallet], row.memo, row.plant_time_s, row.who, row.station
 
 
 def _receipts(books: Books, sums: Sums) -> Iterator[Difference]:

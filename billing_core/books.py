@@ -73,8 +73,14 @@ async def copy_charges(cursor: Cursor, seq: int, columns: Table) -> None:
         await copy.write(copying.body(fields))
 
 
-async def post(cursor: Cursor, head: Head, transfer: Transfer, posted_at_us: int) -> Head:
-    """Append one transfer to the chain and move the balances; return the new head."""
+async def post(
+    cursor: Cursor, head: Head, transfer: Transfer, posted_at_us: int, document: Mapping[str, Any] | None = None
+) -> Head:
+    """Append one transfer to the chain and move the balances; return the new head.
+
+    document: what transfer.document_hash is the hash of
+    """
+    assert transfer.document_hash == ledger.document_hash(document)
     seq = head.seq + 1
     hashed = ledger.chain(head.hash, ledger.canonical(transfer, seq, posted_at_us))
     await cursor.execute(
@@ -101,7 +107,9 @@ async def post(cursor: Cursor, head: Head, transfer: Transfer, posted_at_us: int
     }
     await cursor.execute(sql.POST_ENTRIES, given)
     await cursor.execute(sql.MOVE_BALANCES, given)
-    assert cursor.rowcount == len(transfer.entries), "every entry has a balance"
+    assert cursor.rowcount == len({account for account, _ in transfer.entries}), "every entry has a balance"
+    if document is not None:
+        await cursor.execute(sql.ADD_DOCUMENT, {"seq": seq, "body": Jsonb(document)})
     return Head(seq, hashed)
 
 
@@ -169,6 +177,8 @@ async def enter_terms(
             "milli_per_count": point.milli_per_count,
             "modulus_counts": point.modulus_counts,
             "tariff": hashes[point.tariff],
+            "household": 0,
+            "opened_s": 0,
         }
         await cursor.execute(sql.FIND_TERMS, given)
         if (found := await cursor.fetchone()) is None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from billing_core.chart import TRANSFERS
 from billing_core.tariff import Slot, Tariff
 from scada.errors import Refused
 
@@ -21,9 +22,9 @@ CASH: Final = "cash"
 OPENING: Final = "opening"
 ROUNDING: Final = "rounding"
 CHANNELS: Final = ("cash", "transfer", "card", "wechat", "alipay")  # how money comes in; only cash is ours at once
-KINDS: Final = ("charge", "topup", "opening", "reversal")
 NANO_PER_UNIT: Final = 1_000_000_000
 TERMS: Final = ("point", "meter", "account", "medium", "unit", "milli_per_count", "modulus_counts", "tariff")
+OPTIONS: Final = ("household", "opened_s")  # hashed only where they say something: older terms keep their hash
 
 Entry = tuple[str, int]  # account id, nano
 
@@ -41,13 +42,14 @@ class Transfer:
     memo: str
     entries: tuple[Entry, ...]
     charges_hash: bytes = b""  # sha256 of the charge rows it pays for
+    document_hash: bytes = b""  # document_hash of what it carries besides money
 
     def __post_init__(self) -> None:
         """Refuse what must never be posted; a failure here is a programmer's error."""
-        assert self.kind in KINDS, self.kind
+        assert self.kind in TRANSFERS, self.kind
         assert 1 <= len(self.key) <= 200, self.key
-        free = self.kind == "charge" and self.charges_hash != b""  # energy at price zero moves no money
-        assert len(self.entries) >= 2 or (free and not self.entries), "a transfer has two sides"
+        facts = self.charges_hash != b"" or self.document_hash != b""  # energy at price zero, a change of terms
+        assert len(self.entries) >= 2 or (facts and not self.entries), "a transfer has two sides"
         assert all(nano != 0 for _, nano in self.entries), "an entry moves money"
         assert sum(nano for _, nano in self.entries) == 0, "a transfer sums to zero"
 
@@ -89,7 +91,10 @@ class TopUpLimits:
 
 
 def canonical(transfer: Transfer, seq: int, posted_at_us: int) -> bytes:
-    """Return the bytes that are hashed: one JSON object, keys sorted, no spaces, ASCII."""
+    """Return the bytes that are hashed: one JSON object, keys sorted, no spaces, ASCII.
+
+    "document" is there only when there is one: transfers from before there were any keep their hash.
+    """
     fields = {
         "seq": seq,
         "key": transfer.key,
@@ -103,6 +108,8 @@ def canonical(transfer: Transfer, seq: int, posted_at_us: int) -> bytes:
         "entries": transfer.entries,
         "charges": transfer.charges_hash.hex(),
     }
+    if transfer.document_hash:
+        fields["document"] = transfer.document_hash.hex()
     return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
@@ -122,9 +129,17 @@ def charges_hash(columns: npt.NDArray[np.int64], terms: Mapping[int, bytes]) -> 
     return digest.digest()
 
 
+def document_hash(document: Mapping[str, Any] | None) -> bytes:
+    """Return the hash that ties a document to its transfer, b"" without one."""
+    if document is None:
+        return b""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()
+
+
 def terms_hash(terms: Mapping[str, Any]) -> bytes:
-    """Return the hash of terms of supply; TERMS names what belongs to it."""
+    """Return the hash of terms of supply; TERMS and OPTIONS name what belongs to it."""
     facts = {name: value.hex() if isinstance(value := terms[name], bytes) else value for name in TERMS}
+    facts |= {name: terms[name] for name in OPTIONS if terms.get(name)}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()
 
 

@@ -34,24 +34,27 @@ OPEN_BALANCES: Final = """
     ON CONFLICT (account) DO NOTHING
 """
 UNUSED_ACCOUNTS: Final = "SELECT account FROM balance WHERE seq = 0 AND account = ANY(%(accounts)s)"
-POSTED_TOP_UPS: Final = """
-    SELECT substr(r.account, 8), r.amount_nano FROM receipt r JOIN transfer t USING (seq)
-    WHERE t.idempotency_key = ANY(%(keys)s) ORDER BY seq
+LATE_CREDITS: Final = """
+    SELECT substr(e.account, 8), e.nano FROM entry e JOIN transfer t USING (seq)
+    WHERE t.idempotency_key = ANY(%(keys)s) AND e.account LIKE 'wallet:%%' ORDER BY e.seq, e.line
 """
 ADD_TARIFF: Final = """
     INSERT INTO tariff_version (hash, tariff, body) VALUES (%(hash)s, %(tariff)s, %(body)s)
     ON CONFLICT (hash) DO NOTHING
 """
 ADD_TERMS: Final = """
-    INSERT INTO terms (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff)
+    INSERT INTO terms (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household,
+                       opened_s)
     VALUES (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s,
-            %(tariff)s)
-    ON CONFLICT (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff) DO NOTHING
+            %(tariff)s, %(household)s, %(opened_s)s)
+    ON CONFLICT (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s)
+    DO NOTHING
 """
 FIND_TERMS: Final = """
     SELECT id FROM terms
-    WHERE (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff)
-        = (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s, %(tariff)s)
+    WHERE (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s)
+        = (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s,
+           %(tariff)s, %(household)s, %(opened_s)s)
 """
 
 # --- state
@@ -90,9 +93,20 @@ POST_ENTRIES: Final = """
 """
 MOVE_BALANCES: Final = """
     UPDATE balance SET nano = balance.nano + given.nano, seq = %(seq)s
-    FROM unnest(%(accounts)s::text[], %(nanos)s::bigint[]) AS given (account, nano)
+    FROM (
+        SELECT account, sum(nano)::bigint AS nano
+        FROM unnest(%(accounts)s::text[], %(nanos)s::bigint[]) AS line (account, nano) GROUP BY account
+    ) AS given
     WHERE balance.account = given.account
 """
+ADD_DOCUMENT: Final = "INSERT INTO document (seq, body) VALUES (%(seq)s, %(body)s)"
+CHART: Final = "SELECT a.id, a.currency, b.nano FROM account a JOIN balance b ON b.account = a.id"
+FIND_POSTED: Final = """
+    SELECT t.seq, t.kind, t.memo, d.body, extract(epoch FROM t.plant_time)::bigint, t.who, t.station
+    FROM transfer t LEFT JOIN document d USING (seq) WHERE t.idempotency_key = %(key)s
+"""
+ENTRIES_OF: Final = "SELECT account, nano FROM entry WHERE seq = %(seq)s ORDER BY line"
+MOVED_SINCE: Final = "SELECT coalesce(sum(nano), 0)::bigint FROM entry WHERE account = %(account)s AND seq >= %(seq)s"
 COPY_CHARGES: Final = """
     COPY charge (seq, line, terms, raw_from, time_from, raw_to, time_to, segment_from, segment_to, rate, price_micro,
                  milli, nano)
@@ -100,15 +114,15 @@ COPY_CHARGES: Final = """
 """
 ADD_RECEIPT: Final = """
     INSERT INTO receipt (number, seq, account, amount_nano, balance_nano, currency, channel, plant_time, who, station)
-    VALUES (%(number)s, %(seq)s, %(account)s, %(amount_nano)s, %(balance_nano)s, %(currency)s, %(channel)s,
-            to_timestamp(%(plant_time_s)s), %(who)s, %(station)s)
+    SELECT %(number)s, %(seq)s, id, %(amount_nano)s, %(balance_nano)s, currency, %(channel)s,
+           to_timestamp(%(plant_time_s)s), %(who)s, %(station)s
+    FROM account WHERE id = %(account)s
 """
 FIND_RECEIPT: Final = """
-    SELECT r.number, r.seq, substr(r.account, 8), r.amount_nano, r.balance_nano, r.currency, r.channel,
-           extract(epoch FROM r.plant_time)::bigint, r.who, r.station
-    FROM receipt r JOIN transfer t USING (seq) WHERE t.idempotency_key = %(key)s
+    SELECT number, seq, substr(account, 8), amount_nano, balance_nano, currency, channel,
+           extract(epoch FROM plant_time)::bigint, who, station
+    FROM receipt WHERE seq = %(seq)s
 """
-FIND_WALLET: Final = "SELECT b.nano, a.currency FROM balance b JOIN account a ON a.id = b.account WHERE b.account = %s"
 
 # --- supplies switched off by credit
 
@@ -136,8 +150,8 @@ PLANT_TIME: Final = "SELECT extract(epoch FROM plant_time)::bigint FROM book"
 AUDIT_BOOK: Final = "SELECT seq, hash FROM book"
 AUDIT_TRANSFERS: Final = """
     SELECT seq, idempotency_key, kind, site, extract(epoch FROM plant_time)::bigint,
-           (extract(epoch FROM posted_at) * 1000000)::bigint, who, station, memo, charges_hash, prev_hash, hash
-    FROM transfer ORDER BY seq
+           (extract(epoch FROM posted_at) * 1000000)::bigint, who, station, memo, charges_hash, prev_hash, hash, d.body
+    FROM transfer LEFT JOIN document d USING (seq) ORDER BY seq
 """
 AUDIT_ENTRIES: Final = "SELECT seq, account, nano FROM entry ORDER BY seq, line"
 AUDIT_CHARGES: Final = """
@@ -148,7 +162,8 @@ AUDIT_CHARGES: Final = """
 """
 AUDIT_TARIFFS: Final = "SELECT hash, body FROM tariff_version"
 AUDIT_TERMS: Final = (
-    "SELECT id, point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff FROM terms ORDER BY id"
+    "SELECT id, point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s"
+    " FROM terms ORDER BY id"
 )
 AUDIT_BALANCES: Final = "SELECT account, nano FROM balance ORDER BY account"
 AUDIT_RECEIPTS: Final = """

@@ -8,28 +8,35 @@ is known by its number, a transfer by its idempotency key, so an answer lost wit
 import asyncio
 import platform
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from loguru import logger
 
-from billing_core import books, ledger, sql
+from billing_core import books, ledger, postbook, sql
 from billing_core.books import Book
 from billing_core.columns import R_NANO, R_POINT, STATE_KEPT
 from billing_core.credit import StopRecord
 from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.state import BillingState, Checkpoint
+from billing_core.posting import Build, Posted, Same, Wish, wallets_of
+from billing_core.state import BillingState, Change, Checkpoint
 from billing_core.tariff import Tariff
-from scada.clock import NS_PER_S
+from billing_core.topup import Payment, receipt_of
+from scada.clock import NS_PER_S, Clock
 from scada.database import Cursor, Database
 from scada.errors import DatabaseAway, Refused, WattkeeperError
+from scada.operations import Who
 
 LEASE_S: Final = 30.0  # a holder is gone that has not written for so long beyond the time of a checkpoint
 SYSTEM: Final = "system"
 CORE: Final = "core"
+KEY_LENGTH: Final = 200
+
+T = TypeVar("T")
 
 
 class Overtaken(WattkeeperError):
@@ -41,7 +48,7 @@ class Committed:
     """What a commit brought."""
 
     head: Head
-    late_credits: tuple[tuple[str, int], ...]  # (account, nano) of top-ups whose answer had been lost
+    late_credits: tuple[tuple[str, int], ...]  # (account, nano) of postings whose answer had been lost
 
 
 class LedgerStore:
@@ -54,11 +61,14 @@ class LedgerStore:
         holder: str = platform.node(),
         limits: TopUpLimits | None = None,
         checkpoint_s: float = 0.0,
+        clock: Clock | None = None,
     ) -> None:
         """holder: names this core for the lease; the same after a restart, another for another data directory.
 
         checkpoint_s: a live core writes at least so often, real seconds
+        clock: plant time of what is posted; None: the latest that the books know
         """
+        self._clock = clock
         self._database = database
         self._site = site
         self._holder = holder
@@ -70,7 +80,7 @@ class LedgerStore:
         self._accounts: tuple[AccountSpec, ...] = ()
         self._terms: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._terms_hashes: dict[int, bytes] = {}
-        self._unsure: set[str] = set()  # keys of top-ups whose COMMIT had no answer
+        self._unsure: set[str] = set()  # keys of postings whose COMMIT had no answer
 
     async def prepare(
         self, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], tariffs: Sequence[Tariff]
@@ -101,6 +111,8 @@ class LedgerStore:
                     if book.checkpoint_seq != checkpoint.seq - 1:
                         raise Overtaken(f"books are at checkpoint {book.checkpoint_seq}, this is {checkpoint.seq}")
                     book.head = await self._write_charges(cursor, book, checkpoint)
+                    if checkpoint.change is not None:
+                        book.head = await self._write_change(cursor, book, checkpoint.change, checkpoint.plant_time_s)
                     await self._save_points(cursor, checkpoint)
                     book.checkpoint_seq = checkpoint.seq
                     book.plant_time_s = checkpoint.plant_time_s
@@ -117,20 +129,39 @@ class LedgerStore:
         Refused "account.unknown", "topup.*" (ledger.top_up_refusal), "topup.key-reused" for another payment's key.
         DatabaseAway: unknown whether it was posted; repeat with the same key.
         """
-        amount_nano = amount_minor * self._limits.step_nano
-        wish = _Payment(account, amount_nano, channel, f"topup:{key}", user, station, plant_utc_ns // NS_PER_S)
-        async with self._lock:
-            try:
-                async with self._database.transaction() as cursor:
-                    book = await self._locked(cursor)
-                    receipt = await self._repeated(cursor, wish)
-                    if receipt is None:
-                        receipt = await self._post_top_up(cursor, book, wish)
-            except DatabaseAway:
-                self._unsure.add(wish.key)
-                raise
-            self._unsure.discard(wish.key)
-            return receipt
+        payment = Payment(
+            account, amount_minor * self._limits.step_nano, channel, key, user, station,
+            plant_utc_ns // NS_PER_S, self._limits,
+        )  # fmt: skip
+        wish = Wish(f"topup:{key}", "topup", user, station, payment.draft, payment.plant_time_s, payment.same)
+        return await self._do(wish, receipt_of)
+
+    async def post(
+        self, key: str, kind: str, who: Who, build: Build, *, at_s: int | None = None, same: Same | None = None
+    ) -> Posted:
+        """Post a movement of money, or facts alone, once per key. Every such posting goes through here.
+
+        build  called inside the locked transaction with the balances of ledger accounts as they stand (0 for one that
+               is not open yet, Refused "account.unknown" for a wallet that is not); returns a Draft or raises Refused.
+               It must be pure: for a repeated key it is called again, with the balances of then.
+        kind   one of chart.TRANSFERS        at_s   plant time, None for now
+        same   compares a repeated key's posting with what is asked for; default: `build` gives the same entries
+        Raises Refused: what build raised, "ledger.key", "ledger.key-reused", posting.check, posting.new_accounts.
+        DatabaseAway: unknown whether it was posted; repeat with the same key. The caller hands `credit_now` of the
+        answer to Office.credit_now; what nobody asks for again comes with the next checkpoint's late credits.
+        """
+
+        async def answer(_: Cursor, posted: Posted) -> Posted:
+            return posted
+
+        if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
+            raise Refused("ledger.key", f"a key has 1 to {KEY_LENGTH} printable characters")
+        return await self._do(Wish(key, kind, who.user, who.station, build, at_s, same), answer)
+
+    async def find(self, key: str) -> Posted | None:
+        """Return what was posted under a key, None when nothing was."""
+        async with self._database.transaction() as cursor:
+            return await postbook.find(cursor, key)
 
     async def renew(self) -> Committed:
         """Keep the lease while there is nothing to commit. Raises Overtaken when another core has the books."""
@@ -227,6 +258,19 @@ class LedgerStore:
         await books.copy_charges(cursor, head.seq, columns)
         return head
 
+    async def _write_change(self, cursor: Cursor, book: Book, change: Change, at_s: int) -> Head:
+        """Enter a change that has already taken place in the engine: it cannot be refused any more."""
+        document = {"change": change.kind, **change.document}
+        key = change.key
+        if await postbook.find(cursor, key) is not None:
+            key = f"{key[: KEY_LENGTH - 30]}#{book.checkpoint_seq + 1}"
+            logger.error("change {} was made twice; the second stands as {}", change.key, key)
+        transfer = Transfer(
+            key, "change", self._site, at_s, change.who, change.station, change.memo, (),
+            document_hash=ledger.document_hash(document),
+        )  # fmt: skip
+        return await books.post(cursor, book.head, transfer, book.now_us, document)
+
     def _charge_entries(self, checkpoint: Checkpoint) -> tuple[ledger.Entry, ...]:
         wallets = {
             self._accounts[row].id: int(checkpoint.account_nano[row]) for row in np.flatnonzero(checkpoint.account_nano)
@@ -245,92 +289,48 @@ class LedgerStore:
         columns = [checkpoint.points[:, column].tolist() for column in range(STATE_KEPT)]
         await cursor.execute(sql.SAVE_POINTS, [ids, self._terms[checkpoint.point_rows].tolist(), *columns])
 
-    async def _repeated(self, cursor: Cursor, wish: "_Payment") -> Receipt | None:
-        """Return the receipt of a payment that was posted before, Refused when the key was another payment's."""
-        await cursor.execute(sql.FIND_RECEIPT, {"key": wish.key})
-        row = await cursor.fetchone()
-        if row is None:
-            return None
-        number, seq, account, amount_nano, balance_nano, currency, channel, plant_time_s, who, station = row
-        owed = amount_nano if wish.key in self._unsure else 0
-        receipt = Receipt(
-            number, seq, account, amount_nano, balance_nano, currency, channel, plant_time_s, who, station, True, owed
-        )
-        if (receipt.account, receipt.amount_nano, receipt.channel) != (wish.account, wish.amount_nano, wish.channel):
-            raise Refused("topup.key-reused", f"this key paid {receipt.amount_nano} nano into {receipt.account}")
-        return receipt
+    async def _do(self, wish: Wish, answer: Callable[[Cursor, Posted], Awaitable[T]]) -> T:
+        """Post once per key, and answer in the same transaction."""
+        async with self._lock:
+            try:
+                async with self._database.transaction() as cursor:
+                    book = await self._locked(cursor)
+                    posted = await self._repeated(cursor, wish)
+                    if posted is None:
+                        posted = await self._post(cursor, book, wish)
+                    answered = await answer(cursor, posted)
+            except (DatabaseAway, asyncio.CancelledError):
+                self._unsure.add(wish.key)
+                raise
+            self._unsure.discard(wish.key)
+            return answered
 
-    async def _post_top_up(self, cursor: Cursor, book: Book, wish: "_Payment") -> Receipt:
-        await cursor.execute(sql.FIND_WALLET, [ledger.wallet(wish.account)])
-        found = await cursor.fetchone()
-        if found is None:
-            raise Refused("account.unknown", f"there is no account {wish.account!r}")
-        balance_nano, currency = found
-        key = wish.key.removeprefix("topup:")
-        refused = ledger.top_up_refusal(self._limits, wish.amount_nano, balance_nano, key, wish.channel)
+    async def _repeated(self, cursor: Cursor, wish: Wish) -> Posted | None:
+        """Return what was posted under this key before; Refused when that was something else."""
+        posted = await postbook.find(cursor, wish.key)
+        if posted is None:
+            return None
+        if wish.same is not None:
+            refused = wish.same(posted)
+        else:
+            refused = await postbook.differs(cursor, posted, wish)
         if refused is not None:
             raise refused
-        source = ledger.source_of(wish.channel)
-        await books.open_accounts(cursor, [(source, source.partition(":")[0], source, source, currency)])
-        book.head = await books.post(cursor, book.head, wish.transfer(self._site), book.now_us)
-        book.plant_time_s = wish.plant_time_s
-        receipt = wish.receipt(book.head.seq, balance_nano + wish.amount_nano, currency)
-        await cursor.execute(sql.ADD_RECEIPT, receipt_row(receipt))
+        owed = wallets_of(posted.entries) if wish.key in self._unsure else {}
+        return replace(posted, repeated=True, credit_now=owed)
+
+    async def _post(self, cursor: Cursor, book: Book, wish: Wish) -> Posted:
+        at_s = wish.at_s
+        if at_s is None:
+            at_s = self._clock.utc_ns() // NS_PER_S if self._clock is not None else book.plant_time_s
+        posted, book.head = await postbook.post(cursor, book, wish, self._site, at_s)
+        book.plant_time_s = at_s
         await books.keep(cursor, book)
-        return receipt
+        return posted
 
     async def _late_credits(self, cursor: Cursor) -> tuple[tuple[str, int], ...]:
-        """Return the top-ups that were posted although their answer never came."""
+        """Return what wallets were moved by postings whose answer never came."""
         if not self._unsure:
             return ()
-        await cursor.execute(sql.POSTED_TOP_UPS, {"keys": list(self._unsure)})
+        await cursor.execute(sql.LATE_CREDITS, {"keys": list(self._unsure)})
         return tuple((str(account), int(nano)) for account, nano in await cursor.fetchall())
-
-
-@dataclass(frozen=True, slots=True)
-class _Payment:
-    """What somebody wants to pay in."""
-
-    account: str
-    amount_nano: int
-    channel: str
-    key: str
-    user: str
-    station: str
-    plant_time_s: int
-
-    def transfer(self, site: str) -> Transfer:
-        source = ledger.source_of(self.channel)
-        entries = ((source, -self.amount_nano), (ledger.wallet(self.account), self.amount_nano))
-        return Transfer(self.key, "topup", site, self.plant_time_s, self.user, self.station, self.channel, entries)
-
-    def receipt(self, seq: int, balance_nano: int, currency: str) -> Receipt:
-        return Receipt(
-            number=ledger.receipt_number(seq),
-            seq=seq,
-            account=self.account,
-            amount_nano=self.amount_nano,
-            balance_nano=balance_nano,
-            currency=currency,
-            channel=self.channel,
-            plant_time_s=self.plant_time_s,
-            who=self.user,
-            station=self.station,
-            repeated=False,
-            credit_now_nano=self.amount_nano,
-        )
-
-
-def receipt_row(receipt: Receipt) -> dict[str, Any]:
-    return {
-        "number": receipt.number,
-        "seq": receipt.seq,
-        "account": ledger.wallet(receipt.account),
-        "amount_nano": receipt.amount_nano,
-        "balance_nano": receipt.balance_nano,
-        "currency": receipt.currency,
-        "channel": receipt.channel,
-        "plant_time_s": receipt.plant_time_s,
-        "who": receipt.who,
-        "station": receipt.station,
-    }
