@@ -4,8 +4,7 @@ Rule: plain immutable data; the store and the engine meet here and nowhere else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,7 @@ class Act:
     station: str
     memo: str  # the reason
     kind: str = ""  # kind of the Change; "" leaves it to the method: "release", "reject", "retarget", "publish"
-    document: Mapping[str, Any] = MappingProxyType({})  # what the trade adds to the document of the Change
+    document: Mapping[str, Any] = field(default_factory=dict)  # what the trade adds to the document of the Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class BillingState:
     points: Table  # (n_points, STATE_KEPT); LAST_S = NEVER where there is no reading yet
     committed_nano: npt.NDArray[np.int64]  # (n_accounts,) balances
     held_meters: npt.NDArray[np.int64]  # rows of points whose meter or register is not the one in the books
-    terms: Mapping[int, Terms] = MappingProxyType({})  # row -> terms set by a person: they beat the config
+    terms: Mapping[int, Terms] = field(default_factory=dict)  # row -> terms set by a person: they beat the config
 
 
 @dataclass(frozen=True, slots=True)
