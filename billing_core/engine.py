@@ -257,6 +257,8 @@ class BillingEngine:
         points.rate[:] = self._rate
         points.held[:] = self._state[:, S_HELD]
         np.maximum(points.changed_scan, self._state[:, S_CHANGED_SCAN].astype(np.uint64), out=points.changed_scan)
-        accounts.balance_nano[:] = self._balance
-        accounts.committed_nano[:] = self._committed
-        np.maximum(accounts.changed_scan, self._account_scan.astype(np.uint64), out=accounts.changed_scan)
+        known = len(self._balance)  # the image has spare rows behind
+        accounts.balance_nano[:known] = self._balance
+        accounts.committed_nano[:known] = self._committed
+        changed = accounts.changed_scan[:known]
+        np.maximum(changed, self._account_scan.astype(np.uint64), out=changed)

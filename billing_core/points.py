@@ -33,3 +33,5 @@ class AccountSpec:
     reconnect_nano: int  # balance at which supply may return
     protected: bool  # 保电: never switched off by credit
     breakers: tuple[str, ...]  # devices with a switch that carry this tenant's supply
+    account_class: str = "standard"  # names its limits (account_rules.AccountClass)
+    tenant: str = ""  # who it belongs to; one tenant may have several purses

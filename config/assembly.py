@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from billing_core.account_rules import STANDARD, AccountClass
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.tariff import MINUTES_OF_DAY, RATES, Slot, Tariff
 from config import settings
@@ -94,6 +95,7 @@ def points(sources: Sources) -> tuple[PointSpec, ...]:
 def accounts(sources: Sources) -> tuple[AccountSpec, ...]:
     meters, known = sources.by_id("meter"), sources.by_id("profile")
     currency = sources.one("site").currency
+    house = sources.one("ledger").house  # vacant rooms are switched by people
     breakers: dict[str, list[str]] = {}
     for point in sources.by_id("point").values():
         meter = meters[point.meter]
@@ -112,10 +114,32 @@ def accounts(sources: Sources) -> tuple[AccountSpec, ...]:
             overdraft_nano=exact(tenant.overdraft, NANO),
             reconnect_nano=exact(tenant.reconnect, NANO),
             protected=tenant.protected,
-            breakers=() if tenant.protected else tuple(breakers.get(tenant.id, ())),
+            breakers=() if tenant.protected or tenant.id == house else tuple(breakers.get(tenant.id, ())),
+            account_class=tenant.account_class or STANDARD.id,
+            tenant=tenant.tenant or tenant.id,
         )
         for tenant in sources.by_id("tenant").values()
     )
+
+
+def account_classes(sources: Sources) -> dict[str, AccountClass]:
+    """Return the limits of every class, the standard ones always among them."""
+    tables = sources.by_id("account_class").values()
+    return {STANDARD.id: STANDARD} | {
+        table.id: AccountClass(
+            id=table.id,
+            name_zh=table.name_zh,
+            name_en=table.name_en,
+            least_nano=exact(table.least, NANO),
+            most_nano=exact(table.most, NANO),
+            hoarding_nano=exact(table.hoarding, NANO),
+            recovery_percent=table.recovery_percent,
+            emergency_nano=exact(table.emergency, NANO),
+            refund_limit_nano=exact(table.refund_limit, NANO),
+            correction_limit_nano=exact(table.correction_limit, NANO),
+        )
+        for table in tables
+    }
 
 
 def tariffs(sources: Sources) -> tuple[Tariff, ...]:

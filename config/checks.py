@@ -41,6 +41,8 @@ REFERENCES: Final = (
     Reference("meter", "feeder", "meter", optional=True),
     Reference("point", "meter", "meter"),
     Reference("point", "account", "tenant"),
+    Reference("ledger", "house", "tenant", optional=True),
+    Reference("tenant", "account_class", "account_class", optional=True),
     Reference("point", "tariff", "tariff"),
     Reference("point", "building", "building"),
     Reference("load", "id", "meter"),
@@ -222,8 +224,9 @@ def limits(sources: Sources) -> Iterator[Fault]:
 def idle_tenants(sources: Sources) -> Iterator[Fault]:
     """A purse without a supply point is a slip: nothing would ever be charged to it."""
     paying = {placed.item.account for placed in sources.many("point")}
+    paying |= {placed.item.house for placed in sources.many("ledger")}  # as long as no room is vacant
     for placed in sources.many("tenant"):
-        if placed.item.id not in paying and "point" not in sources.unread:
+        if placed.item.id not in paying and not {"point", "ledger"} & sources.unread:
             yield placed.fault("id", f"no supply point is paid by '{placed.item.id}'", "at least one supply point")
 
 

@@ -32,6 +32,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
         "hmi": (schema.HmiTable, "one"),
         "credit": (schema.CreditTable, "one"),
         "history": (schema.HistoryTable, "one"),
+        "ledger": (schema.LedgerTable, "one"),
+        "account_class": (schema.AccountClassTable, "many"),
         "field": (schema.FieldTable, "one"),
         "building": (schema.BuildingTable, "many"),
         "gateway": (schema.GatewayTable, "many"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alarms.definition import AlarmDefinition
+from billing_core.account_rules import AccountClass
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.tariff import Tariff
 from config import assembly
@@ -22,6 +23,7 @@ from config.settings import (
     FriendlyHours,
     HistorySettings,
     HmiSettings,
+    LedgerSettings,
     LoadSettings,
     Name,
     OpcuaSettings,
@@ -43,6 +45,7 @@ __all__ = [
     "FriendlyHours",
     "HistorySettings",
     "HmiSettings",
+    "LedgerSettings",
     "LoadSettings",
     "Name",
     "OpcuaSettings",
@@ -82,6 +85,8 @@ class Plant:
     hmi: HmiSettings
     credit: CreditSettings
     history: HistorySettings
+    ledger: LedgerSettings
+    account_classes: Mapping[str, AccountClass]  # by id; "standard" is always there
 
     def row(self, letter: str, owner: str, measure: str) -> int:
         """Return the image row of a tag; KeyError when there is no such tag."""
@@ -103,13 +108,14 @@ def _build(sources: Sources) -> Plant:
     points = assembly.points(sources)
     accounts = assembly.accounts(sources)
     alarms = build_alarms(sources, tags)
+    ledger = LedgerSettings(**sources.one("ledger").model_dump())
     scan, history = sources.one("scan"), sources.one("history")
     return Plant(
         site=Site(**sources.one("site").model_dump()),
         scan_period_s=scan.period_s,
         checkpoint_s=scan.checkpoint_s,
         tags=tags,
-        layout=_layout(tags, points, accounts, alarms),
+        layout=_layout(tags, points, accounts, alarms, ledger.spare_accounts),
         gateways=assembly.gateways(sources, tags),
         devices=assembly.devices(sources, tags),
         points=points,
@@ -130,6 +136,8 @@ def _build(sources: Sources) -> Plant:
         hmi=HmiSettings(**sources.one("hmi").model_dump()),
         credit=assembly.credit(sources),
         history=HistorySettings(**history.model_dump()),
+        ledger=ledger,
+        account_classes=assembly.account_classes(sources),
     )
 
 
@@ -138,12 +146,16 @@ def _layout(
     points: tuple[PointSpec, ...],
     accounts: tuple[AccountSpec, ...],
     alarms: tuple[AlarmDefinition, ...],
+    spare_accounts: int,
 ) -> Layout:
-    """Return the image's layout: sections in the order of scada.image, hashed with the ids of their rows."""
+    """Return the image's layout: sections in the order of scada.image, hashed with the ids of their rows.
+
+    Behind the configured accounts stand spare rows for those that are opened while the core runs.
+    """
     rows: dict[str, list[str]] = {
         "tags": [f"{tag.id} {tag.kind}" for tag in tags.tags],
         "points": [point.id for point in points],
-        "accounts": [account.id for account in accounts],
+        "accounts": [account.id for account in accounts] + [""] * spare_accounts,
         "alarms": [alarm.id for alarm in alarms],
     }
     columns = [f"{section}.{name} {dtype}" for section, table in SECTIONS.items() for name, dtype in table.items()]

@@ -126,6 +126,31 @@ class CreditTable(Table):
     friendly: tuple[FriendlyTable, ...] = ()
 
 
+class LedgerTable(Table):
+    """Accounts of the site itself, and room for those that are opened while it runs."""
+
+    house: str = ""  # account that vacant rooms belong to; never switched off. Empty: rooms cannot become vacant
+    spare_accounts: Annotated[int, Field(ge=0, le=4096)] = 32  # accounts that may be opened until the next start
+
+
+class AccountClassTable(Named):
+    """What accounts of a class may do; a tenant names it in the column `account_class`. Major units of the currency."""
+
+    least: Annotated[Money, Field(gt=0)] = Decimal(1)  # of one top-up
+    most: Annotated[Money, Field(gt=0)] = Decimal(5000)  # of one top-up; common limit of Chinese counters
+    hoarding: Annotated[Money, Field(gt=0)] = Decimal(1_000_000)  # most a balance may reach by top-ups (囤积限额)
+    recovery_percent: Annotated[int, Field(ge=0, le=100)] = 100  # share of a top-up that goes to a debt
+    emergency: Annotated[Money, Field(ge=0)] = Decimal(0)  # most emergency credit; lent once until it is paid back
+    refund_limit: Annotated[Money, Field(ge=0)] = Decimal(500)  # a refund above it needs a second person
+    correction_limit: Annotated[Money, Field(ge=0)] = Decimal(100)  # a correction above it needs a second person
+
+    @model_validator(mode="after")
+    def _limits_leave_room(self) -> "AccountClassTable":
+        if not self.least <= self.most <= self.hoarding:
+            raise ValueError("limits that leave room: least <= most <= hoarding")
+        return self
+
+
 class HistoryTable(Table):
     heartbeat_s: Annotated[float, Field(ge=10, le=3600)] = 600.0  # an unchanged value is recorded at least this often
     retention_days: Annotated[int, Field(ge=1)] = 730
@@ -311,6 +336,8 @@ class TenantRow(Named):
     overdraft: Annotated[Money, Field(ge=0)] = Decimal(0)
     reconnect: Money
     protected: YesNo = False
+    account_class: str = ""  # an id of [[account_class]]; empty: the standard limits
+    tenant: str = ""  # whose purse this is, when one tenant has several; empty: a tenant of its own
 
 
 # ---- field.toml ------------------------------------------------------------------------------------------------------

@@ -88,6 +88,14 @@ class CreditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """Accounts of the site itself."""
+
+    house: str  # account id that vacant rooms belong to; "": none
+    spare_accounts: int  # rows of the image for accounts that are opened while running
+
+
+@dataclass(frozen=True, slots=True)
 class HistorySettings:
     """What the historian keeps."""
 

@@ -112,9 +112,11 @@ class DerivedTags:
         quality = GOOD if books_open else BAD_WAITING_FOR_INITIAL_DATA
         tags, rows = self._work.tags, self._rows
         accounts, points = self._work.accounts, self._work.points
-        write(tags, rows.balance, accounts.balance_nano / NANO, quality, instant)
-        write(tags, rows.balance_minor, accounts.balance_nano // rows.minor_nano, quality, instant)
-        write(tags, rows.credit_state, accounts.credit_state, quality, instant)
+        shown = len(rows.balance)  # the rows behind are spare: opened while running, and without tags
+        balance_nano = accounts.balance_nano[:shown]
+        write(tags, rows.balance, balance_nano / NANO, quality, instant)
+        write(tags, rows.balance_minor, balance_nano // rows.minor_nano, quality, instant)
+        write(tags, rows.credit_state, accounts.credit_state[:shown], quality, instant)
         write(tags, rows.billed, points.billed_milli / MILLI, quality, instant)
         write(tags, rows.charged, points.charged_nano / NANO, quality, instant)
         write(tags, rows.price, points.price_micro / MICRO, quality, instant)

@@ -23,8 +23,8 @@ SLIPS = [  # file, old, new, exactly the faults
         "[history]",
         "[histroy]",
         [
-            "plant.toml: histroy: unknown table (did you mean 'history'?); allowed: building, credit, field, gateway,"
-            " history, hmi, opcua, scan, site, station"
+            "plant.toml: histroy: unknown table (did you mean 'history'?); allowed: account_class, building, credit,"
+            " field, gateway, history, hmi, ledger, opcua, scan, site, station"
         ],
     ),
     (
@@ -120,7 +120,7 @@ SLIPS = [  # file, old, new, exactly the faults
         "t-s01,晨曦咖啡,Dawn Coffee,8.50",
         "t-s01,晨曦咖啡,Dawn, Coffee,8.50",
         [
-            "tenants.csv: line 2: 10 cells under 9 headings; allowed: quotes around a text with commas",
+            "tenants.csv: line 2: 11 cells under 10 headings; allowed: quotes around a text with commas",
         ],
     ),
     (

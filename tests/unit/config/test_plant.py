@@ -67,7 +67,26 @@ def test_protected_purses_have_no_breaker_that_credit_may_open(plant: Plant) -> 
     protected = [account for account in plant.accounts if account.protected]
     assert {account.id for account in protected} == {"t-fire", "t-dc"}
     assert all(account.breakers == () for account in protected)
-    assert all(account.opening_nano > 0 for account in plant.accounts)
+    assert [account.id for account in plant.accounts if account.opening_nano <= 0] == ["t-house"]
+
+
+def test_vacant_rooms_belong_to_an_account_that_is_never_switched_off(plant: Plant, copy: "Copy") -> None:
+    house = next(account for account in plant.accounts if account.id == plant.ledger.house)
+    assert (house.breakers, house.overdraft_nano) == ((), 1_000_000 * 10**9)
+    copy.edit("plant.toml", 'house = "t-house"', 'house = "t-hose"')
+    copy.edit("plant.toml", "least = 5\n", "least = 9000\n")
+    faults = [str(fault) for fault in copy.faults()]
+    assert any("ledger.house: unknown tenant 't-hose' (did you mean 't-house'?)" in fault for fault in faults)
+    assert any("account_class.resident" in fault and "least <= most" in fault for fault in faults)
+    assert any("no supply point is paid by 't-house'" in fault for fault in faults)
+
+
+def test_account_classes_carry_limits(plant: Plant) -> None:
+    assert plant.account_classes.keys() == {"standard", "resident", "business"}
+    assert plant.account_classes["resident"].emergency_nano == 20 * 10**9
+    assert {account.account_class for account in plant.accounts} == {"standard", "resident", "business"}
+    flat = next(account for account in plant.accounts if account.id == "t-r01")
+    assert (flat.account_class, flat.tenant) == ("resident", "t-r01")
 
 
 def test_names_exist_in_both_languages(plant: Plant) -> None:
@@ -141,7 +160,7 @@ def test_every_minute_of_every_tariff_has_one_rate_with_a_price(plant: Plant) ->
 
 
 def test_layout_counts_and_hash(plant: Plant, copy: "Copy") -> None:
-    sizes = {"tags": len(plant.tags), "points": len(plant.points), "accounts": 48, "alarms": len(plant.alarms)}
+    sizes = {"tags": len(plant.tags), "points": len(plant.points), "accounts": 49 + 32, "alarms": len(plant.alarms)}
     assert dict(plant.layout.counts) == sizes
     assert plant.layout.counts.keys() == SECTIONS.keys()
     assert load(copy.folder).layout.hash == plant.layout.hash
