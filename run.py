@@ -396,7 +396,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     journal = Journal(data.spool / "journal")
     history = Database(room.database_url, "history")
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
-    billing = BillingEngine(plant.points, plant.accounts, plant.tariffs)
+    billing = BillingEngine(plant.points, plant.accounts, plant.plans)
     books = _ledger_store(room, plant)
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate, newest=stage.newest)
@@ -409,7 +409,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
         await journal.drain(history, {"alarm": alarms.store.sink, "command": control_store.sink})
 
     async def open_books() -> None:
-        billing.restore(await books.prepare(plant.points, plant.accounts, plant.tariffs))
+        billing.restore(await books.prepare(plant.points, plant.accounts, plant.plans))
         await drain()
         async with history.transaction() as cursor:
             alarm_engine.restore(await alarms.store.load(cursor))

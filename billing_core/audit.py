@@ -20,7 +20,8 @@ import numpy as np
 from billing_core import chart, ledger, reference
 from billing_core.calendar import DAY_S, Entry, entry_at, unroll
 from billing_core.ledger import GENESIS, Transfer
-from billing_core.tariff import Tariff
+from billing_core.plan import Plan
+from billing_core.plan_body import body_hash, plan_of
 
 WINDOW_S: Final = 32 * DAY_S  # calendars are unrolled in pieces of this length and kept while charges lie in them
 WINDOWS_KEPT: Final = 256
@@ -148,14 +149,17 @@ class Sums:
 
 def audit(books: Books) -> Iterator[Difference]:
     """Yield every difference found in the books."""
-    tariffs: dict[bytes, Tariff] = {}
+    plans: dict[bytes, Plan] = {}
     for number, body in books.tariffs():
-        tariffs[number] = ledger.tariff_of(body)
-        if ledger.tariff_hash(ledger.tariff_body(tariffs[number])) != number:
+        try:
+            plans[number] = plan_of(body)
+        except (KeyError, TypeError, ValueError) as error:
+            yield Difference(f"tariff version {number.hex()[:12]}", f"its content is no plan: {error!r}")
+        if body_hash(body) != number:
             yield Difference(f"tariff version {number.hex()[:12]}", "its content does not have its hash")
     terms = {row.id: row for row in books.terms()}
     sums = Sums()
-    yield from _transfers(books, terms, _Prices(tariffs), sums)
+    yield from _transfers(books, terms, _Prices(plans), sums)
     yield from _balances(books, sums)
     yield from _points(books, sums)
     yield from _receipts(books, sums)
@@ -372,21 +376,21 @@ class _Groups:
 
 
 class _Prices:
-    """Calendars of stored tariff versions, unrolled piece by piece."""
+    """Calendars of stored plans, unrolled piece by piece."""
 
-    def __init__(self, tariffs: Mapping[bytes, Tariff]) -> None:
-        self._tariffs = tariffs
+    def __init__(self, plans: Mapping[bytes, Plan]) -> None:
+        self._plans = plans
         self._window = lru_cache(WINDOWS_KEPT)(self._unroll)
 
     def parts(
         self, tariff: bytes, first: reference.Reading, last: reference.Reading, milli: int
     ) -> list[reference.Part]:
-        """Return what the reference makes of an interval under a tariff version; nothing when there is no version."""
-        if tariff not in self._tariffs or last.at_s <= first.at_s:
+        """Return what the reference makes of an interval under a plan; nothing when there is none."""
+        if tariff not in self._plans or last.at_s <= first.at_s:
             return []
         entries = self._window(tariff, first.at_s // WINDOW_S, last.at_s // WINDOW_S)
         low, high = entry_at(entries, first.at_s), entry_at(entries, last.at_s)
         return reference.price(first, last, milli, entries[low : high + 1])
 
     def _unroll(self, tariff: bytes, first: int, last: int) -> list[Entry]:
-        return unroll(self._tariffs[tariff], first * WINDOW_S - DAY_S, (last + 1) * WINDOW_S + DAY_S)
+        return unroll(self._plans[tariff], first * WINDOW_S - DAY_S, (last + 1) * WINDOW_S + DAY_S)

@@ -30,9 +30,10 @@ from billing_core.columns import (
     Table,
 )
 from billing_core.ledger import Head, Transfer
+from billing_core.plan import Plan
+from billing_core.plan_body import body_hash, plan_body
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.state import BillingState
-from billing_core.tariff import Tariff
 from scada.database import Cursor
 
 
@@ -154,17 +155,17 @@ async def open_chart(cursor: Cursor, points: Sequence[PointSpec], accounts: Sequ
 
 
 async def enter_terms(
-    cursor: Cursor, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], tariffs: Sequence[Tariff]
+    cursor: Cursor, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], plans: Sequence[Plan]
 ) -> tuple[npt.NDArray[np.int64], dict[int, bytes]]:
-    """Enter tariff versions and terms of supply that are new.
+    """Enter bodies of plans and terms of supply that are new.
 
     Return (n_points,) the number of each point's terms, and the hash of the terms of each number.
     """
     hashes = []
-    for tariff in tariffs:
-        body = ledger.tariff_body(tariff)
-        hashes.append(ledger.tariff_hash(body))
-        await cursor.execute(sql.ADD_TARIFF, {"hash": hashes[-1], "tariff": tariff.id, "body": Jsonb(body)})
+    for plan in plans:
+        body = plan_body(plan)
+        hashes.append(body_hash(body))
+        await cursor.execute(sql.ADD_TARIFF, {"hash": hashes[-1], "tariff": plan.id, "body": Jsonb(body)})
     numbers = np.zeros(len(points), dtype=np.int64)
     terms_hashes: dict[int, bytes] = {}
     for row, point in enumerate(points):

@@ -10,7 +10,7 @@ can overflow when `check_bounds` accepted the terms, because
 * a split uses q*e + r*e//t with q = d//t, r = d%t < t <= SECONDS_MAX, so every product is below 2**62
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -25,8 +25,8 @@ from billing_core.columns import (
     TERMS_WIDTH,
     Table,
 )
+from billing_core.plan import NO_PRICE_MICRO, Plan
 from billing_core.points import PointSpec
-from billing_core.tariff import Tariff
 from scada.errors import ConfigurationError, Fault
 
 TOTAL_MAX: Final = 2**61  # 2.3e9 units of currency; 2.3e15 units of quantity
@@ -37,12 +37,12 @@ SECONDS_MAX: Final = 2**31 - 1  # 68 years between two readings
 MODULUS_MAX: Final = 2**62
 
 
-def terms_table(points: Sequence[PointSpec], tariffs: Sequence[Tariff]) -> Table:
+def terms_table(points: Sequence[PointSpec], plans: Sequence[Plan]) -> Table:
     """Return (n_points, TERMS_WIDTH) terms of supply; raises ConfigurationError when check_bounds finds faults."""
-    faults = check_bounds(points, tariffs)
+    faults = check_bounds(points, plans)
     if faults:
         raise ConfigurationError(faults)
-    dearest = [max(1, *tariff.price_micro.values()) for tariff in tariffs]
+    dearest = [max([1, *_prices(plan)]) for plan in plans]
     terms = np.zeros((len(points), TERMS_WIDTH), dtype=np.int64)
     for row, point in enumerate(points):
         terms[row, T_MILLI_PER_COUNT] = point.milli_per_count
@@ -54,13 +54,13 @@ def terms_table(points: Sequence[PointSpec], tariffs: Sequence[Tariff]) -> Table
     return terms
 
 
-def check_bounds(points: Sequence[PointSpec], tariffs: Sequence[Tariff]) -> list[Fault]:
+def check_bounds(points: Sequence[PointSpec], plans: Sequence[Plan]) -> list[Fault]:
     """Return a fault for every number that would let the kernel leave the int64 scale; empty when all is safe."""
     faults = [
-        Fault("tariffs", f"{tariff.id}.price_micro.{rate}", f"{price} is out of scale", f"0 .. {PRICE_MICRO_MAX}")
-        for tariff in tariffs
-        for rate, price in tariff.price_micro.items()
-        if not 0 <= price <= PRICE_MICRO_MAX
+        Fault("tariffs", plan.id, f"a price of {price} micro is out of scale", f"0 .. {PRICE_MICRO_MAX}")
+        for plan in plans
+        for price in sorted({*_prices(plan), *_parts(plan)})
+        if price != NO_PRICE_MICRO and not 0 <= price <= PRICE_MICRO_MAX
     ]
     for point in points:
         limits = (
@@ -75,3 +75,20 @@ def check_bounds(points: Sequence[PointSpec], tariffs: Sequence[Tariff]) -> list
             if not least <= value <= most
         ]
     return faults
+
+
+def _prices(plan: Plan) -> Iterator[int]:
+    """Yield every price that a slot of the plan may use, in every tier."""
+    for version in plan.versions:
+        used = {slot.rate for table in version.tables for slot in table.slots}
+        for rate in used:
+            prices = [version.price_micro(rate, tier) for tier in range(version.tier_count)]
+            if NO_PRICE_MICRO not in prices:  # a minute without price is held, at run time
+                yield from prices
+
+
+def _parts(plan: Plan) -> Iterator[int]:
+    for version in plan.versions:
+        for part in version.parts:
+            for tiers in part.price_micro:
+                yield from tiers

@@ -52,6 +52,15 @@ S_OPEN_RATE: Final = 14
 S_CHANGED_SCAN: Final = 15  # scan in which quantity, money, price or hold last changed
 STATE_WIDTH: Final = 16
 
+# Schedule (schedule.py): entry k holds from START to the next entry's START.
+E_START_S: Final = 0
+E_RATE: Final = 1  # index into plan.RATES, -1 where none
+E_PRICES: Final = 2  # row of `prices`, -1 where there is no price
+E_BOUNDS: Final = 3  # row of `bounds` and `volume`
+E_PERIOD: Final = 4  # UTC second in which the accumulation period begins; when it changes the tier position is 0
+ENTRY_WIDTH: Final = 5
+UNBOUNDED_MILLI: Final = 2**62  # upper bound of the last tier and of unused ones: beyond every quantity (bounds.py)
+
 # Calendar: entries of all tariffs one after the other; entry k holds from START to the next entry's START.
 C_START_S: Final = 0
 C_PRICE: Final = 1  # micro per unit, NO_PRICE where none

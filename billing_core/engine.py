@@ -50,7 +50,6 @@ from billing_core.state import (
     fresh_state,
     hold_changed_meters,
 )
-from billing_core.tariff import Tariff
 from scada.clock import NS_PER_S
 from scada.errors import Refused
 from scada.image import Columns
@@ -75,9 +74,9 @@ class Waiting(NamedTuple):
 class BillingEngine:
     """One scan of billing after the other. Not thread-safe; belongs to the core's loop."""
 
-    def __init__(self, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], tariffs: Sequence[Tariff]) -> None:
-        self._tariffs = tuple(tariffs)
-        self._terms = terms_table(points, tariffs)
+    def __init__(self, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], plans: Sequence[Plan]) -> None:
+        self._plans = tuple(plans)
+        self._terms = terms_table(points, plans)
         self._rows = np.zeros((max(ROWS_LEAST, ROWS_PER_POINT * len(points)) + len(points), ROW_WIDTH), dtype=np.int64)
         self._account_scan = np.zeros(len(accounts), dtype=np.int64)
         self._calendar: Calendar | None = None
@@ -225,7 +224,7 @@ class BillingEngine:
         known = self._state[self._state[:, S_LAST_S] >= 0, S_LAST_S]
         oldest_s = min(int(known.min()) if len(known) else self._now_s, self._now_s)
         from_s = max(oldest_s, self._now_s - CALENDAR_PAST_S_MAX) - DAY_S
-        renewed = unroll_all(self._tariffs, from_s, self._now_s + CALENDAR_AHEAD_S)
+        renewed = unroll_all(self._plans, from_s, self._now_s + CALENDAR_AHEAD_S)
         old_to_s = calendar.to_s if calendar is not None else NEVER
         charging.renew_all(self._state, self._terms, renewed.entries, renewed.first, old_to_s)
         self._calendar = renewed
@@ -234,10 +233,10 @@ class BillingEngine:
 
     def _price_now(self, calendar: Calendar) -> None:
         """Find the price in force for every point and the next second at which one changes."""
-        price = np.full(len(self._tariffs), -1, dtype=np.int64)
-        rate = np.zeros(len(self._tariffs), dtype=np.uint8)
+        price = np.full(len(self._plans), -1, dtype=np.int64)
+        rate = np.zeros(len(self._plans), dtype=np.uint8)
         self._border_s = calendar.to_s
-        for tariff in range(len(self._tariffs)):
+        for tariff in range(len(self._plans)):
             entries = calendar.entries[calendar.first[tariff] : calendar.first[tariff + 1]]
             k = int(np.searchsorted(entries[:, C_START_S], self._now_s, side="right")) - 1
             price[tariff] = entries[k, C_PRICE]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from billing_core.tariff import MINUTES_OF_DAY
+from billing_core.plan import MINUTES_OF_DAY
 
 
 class Hours(Protocol):

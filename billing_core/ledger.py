@@ -6,7 +6,7 @@ cash and clearing go below zero by what was received, so that every transfer, an
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from billing_core.chart import TRANSFERS
-from billing_core.tariff import Slot, Tariff
 from scada.errors import Refused
 
 GENESIS: Final = b"\0" * 32  # hash before the first transfer
@@ -188,34 +187,3 @@ def top_up_refusal(limits: TopUpLimits, amount_nano: int, balance_nano: int, key
         if not granted:
             return Refused(code, detail)
     return None
-
-
-def tariff_body(tariff: Tariff) -> dict[str, Any]:
-    """Return everything that decides a price, as plain JSON data."""
-    slots: Sequence[list[Any]] = [
-        [sorted(slot.days), slot.start_minute, slot.end_minute, slot.rate] for slot in tariff.slots
-    ]
-    prices = {str(rate): price for rate, price in tariff.price_micro.items()}
-    return {
-        "id": tariff.id,
-        "medium": tariff.medium,
-        "unit": tariff.unit,
-        "currency": tariff.currency,
-        "timezone": tariff.timezone,
-        "price_micro": prices,
-        "slots": sorted(slots),
-    }
-
-
-def tariff_of(body: Mapping[str, Any]) -> Tariff:
-    """Return the tariff that a stored body describes; names are not part of it."""
-    slots = tuple(Slot(frozenset(days), start, end, rate) for days, start, end, rate in body["slots"])
-    prices = {int(rate): int(price) for rate, price in body["price_micro"].items()}
-    return Tariff(
-        body["id"], "", "", body["medium"], body["unit"], body["currency"], body["timezone"], prices, slots
-    )  # fmt: skip
-
-
-def tariff_hash(body: Mapping[str, Any]) -> bytes:
-    """Return the hash that names a tariff version."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()

@@ -8,7 +8,6 @@ Rule: plain frozen integers, dates as proleptic ordinals (`datetime.date.toordin
 here reads a clock or a zone; `schedule.py` unrolls a plan for the kernel, `config/` builds and checks it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,10 +18,11 @@ MEDIA: Final = ("electricity", "water", "gas", "steam", "heat", "cooling")
 MINUTES_OF_DAY: Final = 1440
 ALWAYS_S: Final = 0  # from_s of a version without beginning: 1970, before any meter this program reads
 FOREVER_S: Final = 2**40  # to_s of the version that has no end
+NO_PRICE_MICRO: Final = -1  # of a rate that no slot uses
 TIERS_MOST: Final = 8  # widest table of tiers the kernel holds; the widest in public use has six
 
 # Kinds of day. A date is special when the version names it, else a holiday, else a make-up working day, else it goes
-# by its weekday.
+# by its weekday: it then is of that weekday's kind ("mon" .. "sun") and of kind working or weekend, both at once.
 WORKING: Final = "working"
 WEEKEND: Final = "weekend"
 HOLIDAY: Final = "holiday"
@@ -50,7 +50,7 @@ class DayTable:
     """The slots of some days. Exactly one table of a version fits any date, and its slots cover the day once."""
 
     seasons: tuple[Season, ...]  # none: all year
-    kinds: frozenset[str]  # WORKING, WEEKEND, HOLIDAY or the name of a special day; empty: every kind
+    kinds: frozenset[str]  # WORKING, WEEKEND, HOLIDAY, "mon" .. "sun" or the name of a special day; empty: every kind
     slots: tuple[Slot, ...]
 
 
@@ -70,7 +70,7 @@ class PricePart:
     id: str
     name_zh: str
     name_en: str
-    price_micro: tuple[tuple[int, ...], ...]  # [rate][tier]; one row for each of RATES, NO_PRICE (-1) where not used
+    price_micro: tuple[tuple[int, ...], ...]  # [rate][tier]; one row for each of RATES, NO_PRICE_MICRO where not used
     compliance: str = ""  # word of a warning, e.g. "resale-surcharge": extra charges that local rules may forbid
 
 
@@ -145,4 +145,4 @@ class TierOptions:
     opened_s: int = 0  # UTC second of the opening: anniversary and first, partial period; 0: long ago
 
 
-Bodies = Mapping[str, object]
+NO_OPTIONS: Final = TierOptions()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from billing_core.plan import NO_OPTIONS, TierOptions
+
 
 @dataclass(frozen=True, slots=True)
 class PointSpec:
@@ -10,12 +12,13 @@ class PointSpec:
     id: str
     meter: str  # device that measures it now
     account: int  # row of the paying account
-    tariff: int  # index of the tariff
+    tariff: int  # index of the plan
     medium: str
     unit: str  # priced unit
     milli_per_count: int  # thousandths of the priced unit per register count, CT and PT included
     modulus_counts: int  # counts at which the register rolls over
     max_milli_per_s: int  # what the connection can carry; a faster register is held
+    options: TierOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from billing_core.books import Book
 from billing_core.columns import R_NANO, R_POINT, STATE_KEPT
 from billing_core.credit import StopRecord
 from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
+from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.posting import Build, Posted, Same, Wish, wallets_of
 from billing_core.state import BillingState, Change, Checkpoint
-from billing_core.tariff import Tariff
 from billing_core.topup import Payment, receipt_of
 from scada.clock import NS_PER_S, Clock
 from scada.database import Cursor, Database
@@ -83,7 +83,7 @@ class LedgerStore:
         self._unsure: set[str] = set()  # keys of postings whose COMMIT had no answer
 
     async def prepare(
-        self, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], tariffs: Sequence[Tariff]
+        self, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], plans: Sequence[Plan]
     ) -> BillingState:
         """Take the books, enter what the configuration names, post opening balances once, return the state.
 
@@ -92,7 +92,7 @@ class LedgerStore:
         async with self._lock, self._database.transaction() as cursor:
             book = await self._take(cursor)
             await books.open_chart(cursor, points, accounts)
-            terms, terms_hashes = await books.enter_terms(cursor, points, accounts, tariffs)
+            terms, terms_hashes = await books.enter_terms(cursor, points, accounts, plans)
             book.head = await self._post_openings(cursor, book, accounts)
             await books.keep(cursor, book)
             state = await books.read_state(cursor, book, points, accounts)

@@ -5,17 +5,16 @@ or Fraction to the integer the billing core wants.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final
 
 from billing_core.account_rules import STANDARD, AccountClass
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.tariff import MINUTES_OF_DAY, RATES, Slot, Tariff
 from config import settings
 from config.loader import Sources
-from config.schema import DAYS, MICRO, NANO, MeterRow, ProfileTable, RegisterTable, SlotTable, TariffTable
+from config.planning import exact, minute_of
+from config.schema import DAYS, NANO, MeterRow, ProfileTable, RegisterTable
 from config.tagging import GATEWAY, METER, device_folders, tag_id
 from drivers.device import NO_ROW, Device, Gateway
 from drivers.profile import Billing, Profile, Register, Switch
@@ -142,24 +141,6 @@ def account_classes(sources: Sources) -> dict[str, AccountClass]:
     }
 
 
-def tariffs(sources: Sources) -> tuple[Tariff, ...]:
-    site = sources.one("site")
-    return tuple(
-        Tariff(
-            id=table.id,
-            name_zh=table.name_zh,
-            name_en=table.name_en,
-            medium=table.medium,
-            unit=table.unit,
-            currency=site.currency,
-            timezone=site.timezone,
-            price_micro={RATES.index(rate): exact(price, MICRO) for rate, price in table.price.items()},
-            slots=tuple(slots_of(table)),
-        )
-        for table in sources.by_id("tariff").values()
-    )
-
-
 def breakers(sources: Sources, tags: TagTable) -> tuple[Breaker, ...]:
     """Return every device with a switch. A protected tenant's supply is protected too; gas is never opened remotely."""
     row = _rows_of(sources, tags)
@@ -235,36 +216,6 @@ def field_settings(sources: Sources) -> settings.FieldSettings:
         },
         open_at_start=frozenset(simulation.open_at_start if simulation else ()),
     )
-
-
-def exact(amount: Decimal, per_unit: int) -> int:
-    """Return a Decimal in integer parts of a unit; the schema has checked that nothing is lost."""
-    return int(amount * per_unit)
-
-
-def minute_of(text: str) -> int:
-    """Return minutes of the day of "HH:MM"; "24:00" is 1440."""
-    return int(text[:2]) * 60 + int(text[3:])
-
-
-def slots_of(tariff: TariffTable) -> Iterator[Slot]:
-    """Yield the slots of a tariff; one that crosses midnight becomes two, one without slots covers the week."""
-    if not tariff.slot:
-        rate = next(iter(tariff.price))
-        yield Slot(frozenset(range(len(DAYS))), 0, MINUTES_OF_DAY, RATES.index(rate))
-    for slot in tariff.slot:
-        yield from _split(slot)
-
-
-def _split(slot: SlotTable) -> Iterator[Slot]:
-    days = frozenset(map(DAYS.index, slot.days))
-    start, end, rate = minute_of(slot.start), minute_of(slot.end), RATES.index(slot.rate)
-    if start < end:
-        yield Slot(days, start, end, rate)
-        return
-    yield Slot(days, start, MINUTES_OF_DAY, rate)
-    if end:
-        yield Slot(frozenset((day + 1) % len(DAYS) for day in days), 0, end, rate)
 
 
 def ratio_of(ratio: str, meter: MeterRow) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from alarms.definition import AlarmDefinition
 from billing_core.account_rules import AccountClass
+from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.tariff import Tariff
-from config import assembly
+from config import assembly, planning
 from config.alarming import build_alarms
 from config.checks import check_all
 from config.loader import Sources, read_sources
@@ -69,7 +69,7 @@ class Plant:
     devices: tuple[Device, ...]
     points: tuple[PointSpec, ...]
     accounts: tuple[AccountSpec, ...]
-    tariffs: tuple[Tariff, ...]
+    plans: tuple[Plan, ...]
     alarms: tuple[AlarmDefinition, ...]
     breakers: tuple[Breaker, ...]
     networks: tuple[Network, ...]
@@ -120,7 +120,7 @@ def _build(sources: Sources) -> Plant:
         devices=assembly.devices(sources, tags),
         points=points,
         accounts=accounts,
-        tariffs=assembly.tariffs(sources),
+        plans=planning.plans(sources),
         alarms=alarms,
         breakers=assembly.breakers(sources, tags),
         networks=assembly.networks(sources),

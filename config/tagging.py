@@ -9,7 +9,7 @@ from typing import Final
 
 from billing_core.columns import HELD
 from billing_core.credit_levels import STATES as CREDIT_STATES
-from billing_core.tariff import RATES
+from billing_core.plan import RATES
 from config.loader import Sources
 from config.schema import MeterRow, ProfileTable, RegisterTable
 from scada.command import STATES as COMMAND_STATES

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from billing_core.tariff import MINUTES_OF_DAY
-from config.assembly import slots_of
+from billing_core.plan import MINUTES_OF_DAY
 from config.loader import Placed, Sources
+from config.planning import slots_of
 from config.schema import DAYS
 from scada.errors import Fault
 
@@ -47,8 +47,8 @@ def prices(sources: Sources) -> Iterator[Fault]:
 def _cover(placed: Placed[Any]) -> Any:
     """Return (7, 1440) int: how many slots cover each minute of the week."""
     cover = np.zeros((len(DAYS), MINUTES_OF_DAY), dtype=np.int64)
-    for slot in slots_of(placed.item):
-        cover[sorted(slot.days), slot.start_minute : slot.end_minute] += 1
+    for days, slot in slots_of(placed.item):
+        cover[sorted(days), slot.start_minute : slot.end_minute] += 1
     return cover
 
 

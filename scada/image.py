@@ -52,7 +52,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "billed_milli": "<i8",  # quantity charged since the point was opened
         "charged_nano": "<i8",  # money charged since the point was opened
         "price_micro": "<i8",  # price in force
-        "rate": "<u1",  # rate period in force, index into billing_core.tariff.RATES
+        "rate": "<u1",  # rate period in force, index into billing_core.plan.RATES
         "held": "<u1",  # reason the point is held for a person, 0 = not held
         "changed_scan": "<u8",
     },

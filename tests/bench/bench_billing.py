@@ -22,17 +22,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from billing_core.engine import BillingEngine
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.store import LedgerStore
-from billing_core.tariff import Slot, Tariff
 from scada.database import Database
 from scada.image import Columns, Layout
 from scada.scan import Instant
+from tests.plans import plan
 
 BEGIN_S = 1_793_000_000
 PAIRS = 5
 DECIMAL_POINTS = 300  # Decimal is slow; a tenth of the points is enough to know how slow
 MODULUS, PER_COUNT, RATE = 100_000_000, 10, 30_000
-WEEK = frozenset(range(7))
-TARIFF = Tariff("f", "", "", "electricity", "kWh", "CNY", "Asia/Shanghai", {2: 683_700}, (Slot(WEEK, 0, 1440, 2),))
+TARIFF = plan("f", {2: 683_700})
 
 
 def park(count: int) -> tuple[BillingEngine, Columns, tuple[Any, ...]]:

@@ -29,28 +29,27 @@ from billing_core.columns import (
     S_LAST_S,
 )
 from billing_core.engine import BillingEngine
+from billing_core.plan import Slot
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.state import BillingState, Checkpoint
-from billing_core.tariff import Slot, Tariff
 from scada.image import Columns, Layout
 from scada.quality import BAD_TIMEOUT, GOOD, GOOD_LOCAL_OVERRIDE, UNCERTAIN_LAST_USABLE
 from scada.scan import Instant
+from tests.plans import plan
 
-WEEK = frozenset(range(7))
 BEGIN_S = 1_793_000_000  # autumn 2026, a fortnight before New York's clocks change
 MODULUS = 100_000
 TARIFFS = (
-    Tariff("flat", "平价", "Flat", "water", "m3", "CNY", "Asia/Shanghai", {2: 3_450_000}, (Slot(WEEK, 0, 1440, 2),)),
-    Tariff(
-        "tou", "峰谷", "Time of use", "electricity", "kWh", "CNY", "America/New_York",
+    plan("flat", {2: 3_450_000}, medium="water", unit="m3"),
+    plan(
+        "tou",
         {1: 1_234_567, 2: 683_700, 3: 300_001},
-        (Slot(WEEK, 0, 480, 3), Slot(WEEK, 480, 720, 1), Slot(WEEK, 720, 1080, 2), Slot(WEEK, 1080, 1440, 1)),
+        (Slot(0, 480, 3), Slot(480, 720, 1), Slot(720, 1080, 2), Slot(1080, 1440, 1)),
+        timezone="America/New_York",
     ),
-    Tariff(
-        "gap", "缺价", "With a minute missing", "electricity", "kWh", "CNY", "Asia/Shanghai", {2: 500_000},
-        (Slot(WEEK, 0, 600, 2), Slot(WEEK, 601, 1440, 2)),
-    ),
-)  # fmt: skip
+    plan("gap", {2: 500_000}, (Slot(0, 600, 2), Slot(601, 1440, 2))),
+)
+DEAREST = (3_450_000, 1_234_567, 500_000)
 POINTS = tuple(
     PointSpec(f"p{row}", f"m{row}", row % 2, tariff, "electricity", "kWh", per_count, MODULUS, 2_000)
     for row, (tariff, per_count) in enumerate([(0, 1), (1, 10), (1, 400), (2, 7)])
@@ -110,8 +109,7 @@ class Books:
 def twins() -> list[reference.Point]:
     return [
         reference.Point(
-            point.milli_per_count, MODULUS, point.max_milli_per_s,
-            READING_NANO_MAX // max(TARIFFS[point.tariff].price_micro.values()),
+            point.milli_per_count, MODULUS, point.max_milli_per_s, READING_NANO_MAX // DEAREST[point.tariff]
         )
         for point in POINTS
     ]  # fmt: skip

@@ -5,23 +5,17 @@ from loguru import logger
 
 from billing_core.columns import HELD, R_MILLI, R_PRICE_MICRO
 from billing_core.engine import BillingEngine
+from billing_core.plan import Plan, Slot
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.tariff import Slot, Tariff
 from scada.image import Columns, Layout
 from scada.quality import BAD_TIMEOUT, GOOD, UNCERTAIN_LAST_USABLE
 from scada.scan import Instant
+from tests.plans import plan
 
-WEEK = frozenset(range(7))
 AT_0740_S = 1_792_971_600  # Monday 2026-10-26 07:40 in Shanghai
 VALLEY, PEAK = 300_000, 1_200_000
-TARIFF = Tariff(
-    "tou", "", "", "electricity", "kWh", "CNY", "Asia/Shanghai", {1: PEAK, 3: VALLEY},
-    (Slot(WEEK, 0, 480, 3), Slot(WEEK, 480, 1320, 1), Slot(WEEK, 1320, 1440, 3)),
-)  # fmt: skip
-PRICELESS = Tariff(
-    "gap", "", "", "electricity", "kWh", "CNY", "Asia/Shanghai", {3: VALLEY},
-    (Slot(WEEK, 0, 480, 3), Slot(WEEK, 481, 1440, 3)),
-)  # fmt: skip
+TARIFF = plan("tou", {1: PEAK, 3: VALLEY}, (Slot(0, 480, 3), Slot(480, 1320, 1), Slot(1320, 1440, 3)))
+PRICELESS = plan("gap", {3: VALLEY}, (Slot(0, 480, 3), Slot(481, 1440, 3)))
 MODULUS = 100_000_000  # 999999.99 kWh
 FAST = 30_000  # milli per second: 108 MW, so that only the wildest step is a jump
 ACCOUNT = AccountSpec("t", "", "", "CNY", 0, 0, 0, 0, 0, False, ())
@@ -31,7 +25,7 @@ Row = tuple[int, int, int, int, int, str]  # after_s, register, quality, milli, 
 
 
 class Bench:
-    def __init__(self, tariff: Tariff = TARIFF, per_count: int = 10, rate: int = FAST, modulus: int = MODULUS) -> None:
+    def __init__(self, tariff: Plan = TARIFF, per_count: int = 10, rate: int = FAST, modulus: int = MODULUS) -> None:
         point = PointSpec("p", "m", 0, 0, "electricity", "kWh", per_count, modulus, rate)
         self.engine = BillingEngine([point], [ACCOUNT], [tariff])
         self.work = Columns.private(LAYOUT)
@@ -71,7 +65,7 @@ def test_a_rate_change_inside_an_interval_is_split_by_time() -> None:
 
 def test_a_thousand_small_scans_lose_nothing() -> None:
     """Vector D.1-2: 1000 scans of 0.01 kWh at 0.6837 are 6.837000, not 10.00."""
-    flat = Tariff("f", "", "", "electricity", "kWh", "CNY", "Asia/Shanghai", {2: 683_700}, (Slot(WEEK, 0, 1440, 2),))
+    flat = plan("f", {2: 683_700})
     bench = Bench(flat)
     for scan in range(1001):
         bench.scan(1, scan)
@@ -200,7 +194,7 @@ def test_the_price_in_force_is_shown_even_when_no_reading_comes() -> None:
 
 
 def test_a_calendar_that_is_renewed_makes_no_border() -> None:
-    flat = Tariff("f", "", "", "electricity", "kWh", "CNY", "Asia/Shanghai", {2: 5}, (Slot(WEEK, 0, 1440, 2),))
+    flat = plan("f", {2: 5})
     bench = Bench(flat)
     for day in range(100):
         bench.scan(86_400, day * 10)

@@ -3,22 +3,19 @@
 from dataclasses import dataclass
 
 from billing_core.engine import BillingEngine
+from billing_core.plan import Slot
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.tariff import Slot, Tariff
 from scada.image import Columns, Layout
 from scada.quality import GOOD
 from scada.scan import Instant
+from tests.plans import plan
 
-WEEK = frozenset(range(7))
 BEGIN_S = 1_792_971_600  # 2026-10-26 07:40 in Shanghai, twenty minutes before the peak
 YUAN = 1_000_000_000
 TARIFFS = (
-    Tariff(
-        "tou", "峰谷", "Time of use", "electricity", "kWh", "CNY", "Asia/Shanghai", {1: 1_200_000, 3: 300_001},
-        (Slot(WEEK, 0, 480, 3), Slot(WEEK, 480, 1440, 1)),
-    ),
-    Tariff("water", "水", "Water", "water", "m3", "CNY", "Asia/Shanghai", {2: 3_450_000}, (Slot(WEEK, 0, 1440, 2),)),
-)  # fmt: skip
+    plan("tou", {1: 1_200_000, 3: 300_001}, (Slot(0, 480, 3), Slot(480, 1440, 1))),
+    plan("water", {2: 3_450_000}, medium="water", unit="m3"),
+)
 POINTS = (
     PointSpec("p1", "m1", 0, 0, "electricity", "kWh", 10, 100_000_000, 30_000),
     PointSpec("p2", "m2", 1, 0, "electricity", "kWh", 400, 100_000_000, 30_000),

@@ -12,8 +12,12 @@ from billing_core.bounds import PRICE_MICRO_MAX, RATE_MAX, SECONDS_MAX, TOTAL_MA
 from billing_core.columns import HELD, S_BILLED_MILLI, S_HELD
 from billing_core.compiled import compiled
 from billing_core.engine import BillingEngine
+from billing_core.plan import Slot
 from scada.errors import ConfigurationError
+from tests.plans import part, plan
 from tests.unit.billing_core.park import ACCOUNTS, POINTS, TARIFFS, Park
+
+HALVES = (Slot(0, 480, 3), Slot(480, 1440, 1))
 
 
 @pytest.mark.parametrize(
@@ -35,9 +39,15 @@ def test_terms_beyond_the_scale_are_refused(change: dict[str, int]) -> None:
         terms_table(points, TARIFFS)
 
 
-@pytest.mark.parametrize("price", [-1, PRICE_MICRO_MAX + 1])
+@pytest.mark.parametrize("price", [-2, PRICE_MICRO_MAX + 1])
 def test_prices_beyond_the_scale_are_refused(price: int) -> None:
-    assert check_bounds(POINTS, (replace(TARIFFS[0], price_micro={1: price, 3: 1}), TARIFFS[1]))
+    assert check_bounds(POINTS, (plan("tou", {1: price, 3: 1}, HALVES), TARIFFS[1]))
+
+
+def test_parts_that_add_up_to_a_price_beyond_the_scale_are_refused() -> None:
+    half = part({2: PRICE_MICRO_MAX // 2 + 1})
+    only = replace(TARIFFS[1].versions[0], parts=(half, half))
+    assert check_bounds(POINTS, (TARIFFS[0], replace(TARIFFS[1], versions=(only,))))
 
 
 @given(st.integers(0, TOTAL_MAX), st.integers(1, SECONDS_MAX), st.data())
@@ -53,7 +63,7 @@ def _split(quantity: int, elapsed_s: int, total_s: int) -> int:
 
 
 def test_at_the_limit_the_dearest_reading_is_exact_and_one_more_count_is_held() -> None:
-    dear = tuple(replace(tariff, price_micro=dict.fromkeys(tariff.price_micro, PRICE_MICRO_MAX)) for tariff in TARIFFS)
+    dear = (plan("tou", {1: PRICE_MICRO_MAX, 3: PRICE_MICRO_MAX}, HALVES), plan("water", {2: PRICE_MICRO_MAX}))
     fast = tuple(replace(point, max_milli_per_s=RATE_MAX, milli_per_count=1) for point in POINTS)
     park = Park.new()
     park.engine = BillingEngine(fast, ACCOUNTS, dear)

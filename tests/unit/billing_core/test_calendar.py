@@ -1,49 +1,24 @@
-"""The calendar against a walk through every minute of a year, in zones with and without clock changes."""
+"""The untiered calendar of the kernel: first-tier prices of a schedule, neighbours different, windows alike."""
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from billing_core.calendar import entry_at, unroll, unroll_all
 from billing_core.columns import NO_PRICE
-from billing_core.tariff import Slot, Tariff
+from billing_core.plan import DayTable, Plan, Slot
+from tests.plans import plan
 
-WORKDAYS, WEEKEND, WEEK = frozenset(range(5)), frozenset({5, 6}), frozenset(range(7))
 YEAR_FROM_S = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 YEAR_TO_S = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp())
 
 
-def tariff(timezone: str) -> Tariff:
+def tariff(timezone: str) -> Plan:
     """Return a week with borders at odd minutes, a weekend of its own, and one minute that nobody priced."""
-    slots = (
-        Slot(WORKDAYS, 0, 510, 3), Slot(WORKDAYS, 510, 711, 1), Slot(WORKDAYS, 712, 1140, 2),
-        Slot(WORKDAYS, 1140, 1440, 0), Slot(WEEKEND, 0, 1440, 4),
-    )  # fmt: skip
-    return Tariff("t", "", "", "electricity", "kWh", "CNY", timezone, {0: 50, 1: 40, 2: 30, 3: 20, 4: 10}, slots)
-
-
-def by_the_clock(plan: Tariff, at_s: int) -> int:
-    """Return the price that somebody with a wall clock and the printed tariff finds."""
-    local = datetime.fromtimestamp(at_s, UTC).astimezone(ZoneInfo(plan.timezone))
-    minute = local.hour * 60 + local.minute
-    for slot in plan.slots:
-        if local.weekday() in slot.days and slot.start_minute <= minute < slot.end_minute:
-            return plan.price_micro[slot.rate]
-    return NO_PRICE
-
-
-@pytest.mark.parametrize("timezone", ["Asia/Shanghai", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
-def test_every_minute_of_a_year(timezone: str) -> None:
-    plan = tariff(timezone)
-    entries = unroll(plan, YEAR_FROM_S, YEAR_TO_S)
-    k = 0
-    for at_s in range(YEAR_FROM_S, YEAR_TO_S, 60):
-        while entries[k + 1].start_s <= at_s:
-            k += 1
-        assert entries[k].price_micro == by_the_clock(plan, at_s), datetime.fromtimestamp(at_s, UTC)
-    assert all(entry.start_s % 60 == 0 for entry in entries)
+    work = (Slot(0, 510, 3), Slot(510, 711, 1), Slot(712, 1140, 2), Slot(1140, 1440, 0))
+    tables = (DayTable((), frozenset({"working"}), work), DayTable((), frozenset({"weekend"}), (Slot(0, 1440, 4),)))
+    return plan("t", {0: 50, 1: 40, 2: 30, 3: 20, 4: 10}, tables=tables, timezone=timezone)
 
 
 def test_neighbours_differ_and_the_window_is_closed() -> None:
@@ -56,7 +31,7 @@ def test_neighbours_differ_and_the_window_is_closed() -> None:
 
 
 def test_a_flat_tariff_is_one_entry() -> None:
-    flat = Tariff("f", "", "", "water", "m3", "CNY", "Europe/Berlin", {2: 7}, (Slot(WEEK, 0, 1440, 2),))
+    flat = plan("f", {2: 7}, timezone="Europe/Berlin")
     assert unroll(flat, YEAR_FROM_S, YEAR_TO_S) == [(YEAR_FROM_S, 7, 2), (YEAR_TO_S, NO_PRICE, -1)]
 
 
@@ -72,6 +47,6 @@ def test_any_window_says_the_same(timezone: str) -> None:
 def test_calendars_of_several_tariffs_lie_one_after_the_other() -> None:
     plans = [tariff("Asia/Shanghai"), tariff("America/New_York")]
     calendar = unroll_all(plans, YEAR_FROM_S, YEAR_TO_S)
-    for number, plan in enumerate(plans):
+    for number, found in enumerate(plans):
         rows = calendar.entries[calendar.first[number] : calendar.first[number + 1]]
-        assert [tuple(row) for row in rows.tolist()] == unroll(plan, YEAR_FROM_S, YEAR_TO_S)
+        assert [tuple(row) for row in rows.tolist()] == unroll(found, YEAR_FROM_S, YEAR_TO_S)

@@ -7,7 +7,6 @@ import pytest
 
 from billing_core import copying, ledger
 from billing_core.ledger import GENESIS, NANO_PER_UNIT, TopUpLimits, Transfer
-from tests.unit.billing_core.park import TARIFFS
 
 SIDES = (("cash", -5), ("wallet:t1", 5))
 
@@ -41,13 +40,6 @@ def test_the_canonical_form_is_fixed() -> None:
         b'"plant_time_s":1,"posted_at_us":1000000,"seq":7,"site":"s","station":"d","who":"\\u5b89"}'
     )
     assert ledger.chain(GENESIS, body) == hashlib.sha256(b"\0" * 32 + body).digest()
-
-
-def test_a_tariff_is_the_same_after_it_was_stored() -> None:
-    for tariff in TARIFFS:
-        body = ledger.tariff_body(tariff)
-        assert ledger.tariff_body(ledger.tariff_of(body)) == body
-    assert len({ledger.tariff_hash(ledger.tariff_body(tariff)) for tariff in TARIFFS}) == len(TARIFFS)
 
 
 def test_charge_entries_sum_to_zero_and_leave_out_nothing_but_zeros() -> None:

@@ -18,6 +18,7 @@ from billing_core.store import LedgerStore, Overtaken
 from scada import database
 from scada.database import Database
 from scada.errors import DatabaseAway, Refused
+from tests.plans import plan
 from tests.unit.billing_core.park import ACCOUNTS, BEGIN_S, POINTS, TARIFFS, YUAN, Park
 
 CENT_MINOR = 100  # one yuan in fen
@@ -117,11 +118,9 @@ def test_opening_balances_are_posted_once(postgres_dsn: str) -> None:
 
 def test_a_free_minute_is_charged_at_nothing(postgres_dsn: str) -> None:
     async def test() -> None:
-        from dataclasses import replace
-
         from billing_core.engine import BillingEngine
 
-        free = tuple(replace(tariff, price_micro=dict.fromkeys(tariff.price_micro, 0)) for tariff in TARIFFS)
+        free = (plan("tou", {2: 0}), plan("water", {2: 0}, medium="water", unit="m3"))
         park = Park.new()
         park.engine = BillingEngine(POINTS, ACCOUNTS, free)
         async with opened(postgres_dsn) as store:

@@ -3,13 +3,17 @@
 import dataclasses
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from billing_core import columns, credit_levels
-from billing_core.tariff import RATES
+from billing_core.columns import E_PRICES
+from billing_core.plan import RATES, TierOptions
+from billing_core.schedule import unroll
+from billing_core.zones import DAY_S
 from config.plant import FriendlyHours, Plant, load
 from scada import command, topology
 from scada.image import SECTIONS
@@ -141,22 +145,18 @@ def test_money_is_exact(plant: Plant) -> None:
     accounts = {account.id: account for account in plant.accounts}
     assert accounts["t-s01"].opening_nano == 8_500_000_000
     assert accounts["t-dc"].overdraft_nano == 3_000_000_000_000
-    tariffs = {tariff.id: tariff for tariff in plant.tariffs}
-    assert tariffs["e-commercial"].price_micro == {0: 1_381_200, 1: 1_151_000, 2: 723_600, 3: 341_500, 4: 201_800}
-    assert tariffs["w-commercial"].price_micro == {RATES.index("flat"): 4_950_000}
+    plans = {plan.id: plan.versions[0] for plan in plant.plans}
+    assert [plans["e-commercial"].price_micro(rate, 0) for rate in range(5)] == [
+        1_381_200, 1_151_000, 723_600, 341_500, 201_800,
+    ]  # fmt: skip
+    assert [plans["w-commercial"].price_micro(rate, 0) for rate in range(5)] == [-1, -1, 4_950_000, -1, -1]
 
 
-def test_every_minute_of_every_tariff_has_one_rate_with_a_price(plant: Plant) -> None:
-    for tariff in plant.tariffs:
-        minutes = Counter(
-            (day, minute)
-            for slot in tariff.slots
-            for day in slot.days
-            for minute in range(slot.start_minute, slot.end_minute)
-        )
-        assert set(minutes.values()) == {1}
-        assert len(minutes) == 7 * 1440
-        assert {slot.rate for slot in tariff.slots} == tariff.price_micro.keys()
+def test_every_minute_of_every_plan_has_one_rate_with_a_price(plant: Plant) -> None:
+    from_s = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+    for plan in plant.plans:
+        entries = unroll(plan, TierOptions(), from_s, from_s + 366 * DAY_S).entries
+        assert (entries[:-1, E_PRICES] >= 0).all(), plan.id
 
 
 def test_layout_counts_and_hash(plant: Plant, copy: "Copy") -> None:

@@ -8,7 +8,7 @@ from babel.messages.extract import extract_from_file
 
 import hmi
 from alarms.lifecycle import STATES as ALARM_STATES
-from billing_core.tariff import RATES
+from billing_core.plan import RATES
 from config.plant import Plant
 from hmi.i18n import read_catalogue, read_languages
 from hmi.words import WORDS, of_tag, refusal, word
