@@ -350,6 +350,7 @@ async def field_room(room: "Room", args: argparse.Namespace) -> None:
             phases=plant.device_phases[device.id],
             initial_counts=load.initial_counts,
             closed=device.id not in field.open_at_start,
+            rate_minutes=plant.rate_minutes.get(device.id, ()),
         )
 
     meters = [simulated(device) for device in plant.devices]

@@ -1,8 +1,10 @@
 """Supply points and accounts, as the billing core needs them: rows, ratios, limits. Plain frozen data."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from billing_core.plan import NO_OPTIONS, TierOptions
+from billing_core.rate_tables import Week
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,10 @@ class PointSpec:
     modulus_counts: int  # counts at which the register rolls over
     max_milli_per_s: int  # what the connection can carry; a faster register is held
     options: TierOptions = NO_OPTIONS
+    rate_registers: bool = False  # split by the meter's own rate registers wherever rate_check.py believes them
+    rate_week: Week = ()  # the table programmed into the meter
+    rates_used: tuple[bool, ...] = ()  # which of RATES the meter has a register for
+    catch_up: Literal["time", "rate-registers"] = "time"  # how what was used in a gap is spread over it
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from billing_core.account_rules import STANDARD, AccountClass
 from billing_core.points import AccountSpec, PointSpec
-from config import settings
+from config import metering, settings
 from config.loader import Sources
 from config.planning import exact, minute_of
-from config.schema import DAYS, NANO, MeterRow, ProfileTable, RegisterTable
+from config.schema import DAYS, NANO, BillingTable, MeterRow, ProfileTable, RegisterTable
 from config.tagging import GATEWAY, METER, device_folders, tag_id
 from drivers.device import NO_ROW, Device, Gateway
 from drivers.profile import Billing, Profile, Register, Switch
@@ -39,7 +39,7 @@ FIXED_NAMES: Final[Mapping[str, settings.Name]] = {
 
 
 def profiles(sources: Sources) -> dict[str, Profile]:
-    return {table.id: _profile(table) for table in sources.by_id("profile").values()}
+    return {table.id: profile_of(table) for table in sources.by_id("profile").values()}
 
 
 def gateways(sources: Sources, tags: TagTable) -> tuple[Gateway, ...]:
@@ -86,6 +86,10 @@ def points(sources: Sources) -> tuple[PointSpec, ...]:
                 milli_per_count=profile.billing.milli_per_count * ratio_of(billing_register(profile).ratio, meter),
                 modulus_counts=profile.billing.modulus_counts,
                 max_milli_per_s=max_milli_per_s(meter, profile),
+                rate_registers=point.rate_registers,
+                rate_week=metering.week_of(sources, meter),
+                rates_used=tuple(map(bool, metering.rate_names(profile.billing))),
+                catch_up=point.catch_up,
             )
         )
     return tuple(found)
@@ -268,7 +272,7 @@ def _device(meter: MeterRow, profile: Profile, point_of: Mapping[str, int], row:
     )
 
 
-def _profile(table: ProfileTable) -> Profile:
+def profile_of(table: ProfileTable) -> Profile:
     return Profile(
         id=table.id,
         maker=table.maker,
@@ -293,12 +297,16 @@ def _profile(table: ProfileTable) -> Profile:
             )
             for register in table.registers
         ),
-        billing=Billing(**table.billing.model_dump()) if table.billing else None,
+        billing=_billing(table.billing) if table.billing else None,
         switch=_switch(table) if table.switch else None,
         max_registers=table.max_registers,
         merge_gap=table.merge_gap,
         verified=table.verified,
     )
+
+
+def _billing(table: BillingTable) -> Billing:
+    return Billing(table.measure, table.milli_per_count, table.modulus_counts, metering.rate_names(table))
 
 
 def _switch(table: ProfileTable) -> Switch:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from config.alarm_checks import ALARM_CHECKS
 from config.assembly import billing_register
 from config.loader import Placed, Sources, listed, nearest
+from config.meter_checks import METER_CHECKS
 from config.network_checks import NETWORK_CHECKS, loops
 from config.profile_checks import PROFILE_CHECKS
 from config.tariff_checks import TARIFF_CHECKS
@@ -20,8 +21,13 @@ from scada.errors import Fault
 Check = Callable[[Sources], Iterator[Fault]]
 
 # Ids that must differ from each other: they name folders, tags and people look for them in one search box.
-NAMED: Final = ("site", "building", "gateway", "station", "meter", "point", "tenant", "tariff")
-SPOKEN: Final = {"point": "supply point", "edge": "switch or line", "node": "diagram node"}  # kinds as people say them
+NAMED: Final = ("site", "building", "gateway", "station", "rate_table", "meter", "point", "tenant", "tariff")
+SPOKEN: Final = {
+    "rate_table": "rate table",
+    "point": "supply point",
+    "edge": "switch or line",
+    "node": "diagram node",
+}  # kinds as people say them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ REFERENCES: Final = (
     Reference("meter", "gateway", "gateway"),
     Reference("meter", "building", "building", optional=True),
     Reference("meter", "feeder", "meter", optional=True),
+    Reference("meter", "rate_table", "rate_table", optional=True),
     Reference("point", "meter", "meter"),
     Reference("point", "account", "tenant"),
     Reference("ledger", "house", "tenant", optional=True),
@@ -286,6 +293,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     idle_tenants,
     simulation,
     *TARIFF_CHECKS,
+    *METER_CHECKS,
     *NETWORK_CHECKS,
     *PROFILE_CHECKS,
     *ALARM_CHECKS,

@@ -60,5 +60,6 @@ def derived_rows(plant: Plant) -> DerivedRows:
         price=rows("P", plant.points, "Price"),
         rate=rows("P", plant.points, "RatePeriod"),
         held=rows("P", plant.points, "Held"),
+        rate_check=rows("P", plant.points, "RateRegisters"),
         minor_nano=NANO // 10**plant.site.currency_exponent,
     )

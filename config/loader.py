@@ -38,6 +38,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
         "building": (schema.BuildingTable, "many"),
         "gateway": (schema.GatewayTable, "many"),
         "station": (schema.StationTable, "many"),
+        "rate_table": (schema.RateTable, "many"),
     },
     "tariffs.toml": {"tariff": (schema.TariffTable, "many")},
     "alarms.toml": {"rule": (schema.RuleTable, "many")},

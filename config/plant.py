@@ -12,7 +12,7 @@ from alarms.definition import AlarmDefinition
 from billing_core.account_rules import AccountClass
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
-from config import assembly, planning
+from config import assembly, metering, planning
 from config.alarming import build_alarms
 from config.checks import check_all
 from config.loader import Sources, read_sources
@@ -80,6 +80,7 @@ class Plant:
     serials: Mapping[str, str]  # device id -> number on the nameplate
     device_feeder: Mapping[str, str]  # device id -> id of the breaker that supplies it, or ""
     device_phases: Mapping[str, int]  # device id -> 1 or 3 for electricity, 0 for every other medium
+    rate_minutes: Mapping[str, tuple[tuple[int, ...], ...]]  # device id -> rate of each minute, [weekday][minute]
     field: FieldSettings
     opcua: OpcuaSettings
     hmi: HmiSettings
@@ -131,6 +132,7 @@ def _build(sources: Sources) -> Plant:
         serials={meter.id: meter.serial for meter in sources.by_id("meter").values()},
         device_feeder={meter.id: meter.feeder for meter in sources.by_id("meter").values()},
         device_phases=assembly.device_phases(sources),
+        rate_minutes=metering.rate_minutes(sources),
         field=assembly.field_settings(sources),
         opcua=OpcuaSettings(**sources.one("opcua").model_dump()),
         hmi=HmiSettings(**sources.one("hmi").model_dump()),

@@ -190,6 +190,25 @@ class EdgeTable(Named):
         return self
 
 
+class RateSlot(Table):
+    days: tuple[Day, ...] = DAYS
+    start: Minute
+    end: Minute  # exclusive; earlier than `start` means the next day
+    rate: RateName
+
+    @model_validator(mode="after")
+    def _lasts(self) -> "RateSlot":
+        if self.start == self.end or self.start == "24:00":
+            raise ValueError("a slot that lasts: start before 24:00 and different from end")
+        return self
+
+
+class RateTable(Named):
+    """The rate table that is programmed into meters: which register (T1 尖 .. T5 深谷) counts at what time."""
+
+    slot: Annotated[tuple[RateSlot, ...], Field(min_length=1)]
+
+
 class StationTable(Named):
     node: tuple[NodeTable, ...]
     edge: tuple[EdgeTable, ...]
@@ -265,6 +284,7 @@ class BillingTable(Table):
     measure: Measure
     milli_per_count: Annotated[int, Field(ge=1)]
     modulus_counts: Annotated[int, Field(ge=2, le=2**63 - 1)]
+    rates: dict[RateName, Measure] = {}  # rate period -> register that counts in it, read in one block with `measure`
 
 
 class SwitchTable(Table):
@@ -313,6 +333,7 @@ class MeterRow(Named):
     building: str = ""  # empty for the devices of a station
     floor: str = ""
     feeder: str = ""  # device with a switch that supplies this one
+    rate_table: str = ""  # the table programmed into the meter, where its profile has rate registers
     protected: YesNo = False
 
 
@@ -325,6 +346,8 @@ class PointRow(Named):
     building: str
     floor: str = ""
     room: str = ""
+    rate_registers: YesNo = False  # split by the meter's rate registers where its table equals the tariff's
+    catch_up: Literal["time", "rate-registers"] = "time"  # how what was used in a gap is spread over rate periods
 
 
 class TenantRow(Named):

@@ -10,6 +10,7 @@ from typing import Final
 from billing_core.columns import HELD
 from billing_core.credit_levels import STATES as CREDIT_STATES
 from billing_core.plan import RATES
+from billing_core.rate_check import STATES as RATE_STATES
 from config.loader import Sources
 from config.schema import MeterRow, ProfileTable, RegisterTable
 from scada.command import STATES as COMMAND_STATES
@@ -57,6 +58,7 @@ POINT_OFFERS: Final = (
     Offer("Price", "当前单价", "Price in force", money=True),
     Offer("RatePeriod", "当前时段", "Rate period in force", "enum", states=RATES),
     Offer("Held", "计费挂起原因", "Reason the charge is held", "enum", states=HELD),
+    Offer("RateRegisters", "费率表底使用情况", "Use of the rate registers", "enum", states=RATE_STATES),
 )
 ACCOUNT_OFFERS: Final = (
     Offer("Balance", "余额", "Balance", money=True, deadband=0.01),

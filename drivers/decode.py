@@ -14,6 +14,7 @@ import numpy.typing as npt
 from drivers.modbus import BIT_READS
 from drivers.pollplan import Block, place_of
 from drivers.profile import Profile, Register, WordOrder
+from scada.image import NO_RATE
 from scada.position import BAD_STATE
 from scada.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_UNITS_EXCEEDED
 
@@ -37,6 +38,7 @@ class Decoded(NamedTuple):
     good: bool  # every row is good
     billing_raw: int | None  # counts of the billing register; None when it is not in this block
     billing_quality: int
+    rates_raw: tuple[int, ...]  # counts of the rate registers read with it, NO_RATE where none; () when not in here
     position: int | None  # Dbpos of the switch; None when its register is not in this block
 
 
@@ -62,6 +64,7 @@ class _Billing:
     at: int
     signed_bits: int  # 0 for an unsigned register
     modulus_counts: int
+    rates_at: tuple[int, ...]  # places of the rate registers, -1 where there is none; () without rate registers
 
 
 class _BlockDecoder:
@@ -100,7 +103,9 @@ class _BlockDecoder:
         billing_raw = self._bill(raw, quality)
         position = self._place(raw, values)
         billing_quality = GOOD if self._billing is None else int(quality[self._billing.at])
-        return Decoded(values, quality, not quality.any(), billing_raw, billing_quality, position)
+        return Decoded(
+            values, quality, not quality.any(), billing_raw, billing_quality, self._rates(raw, quality), position
+        )
 
     def _patterns(self, payload: bytes) -> Patterns:
         """Return (k,) the unsigned pattern of each register, zero-extended."""
@@ -143,6 +148,16 @@ class _BlockDecoder:
             quality[billing.at] = UNCERTAIN_UNITS_EXCEEDED
         return counts
 
+    def _rates(self, raw: Patterns, quality: Qualities) -> tuple[int, ...]:
+        """Return the counts of the rate registers; NO_RATE for one that is bad or beyond the register's range."""
+        if self._billing is None:
+            return ()
+        modulus = self._billing.modulus_counts
+        return tuple(
+            counts if at >= 0 and quality[at] == GOOD and (counts := int(raw[at])) < modulus else NO_RATE
+            for at in self._billing.rates_at
+        )
+
     def _place(self, raw: Patterns, values: Values) -> int | None:
         """Return the Dbpos of the switch and put it in the place of its raw value."""
         if self._position is None:
@@ -183,8 +198,15 @@ def _billing_of(profile: Profile, registers: list[Register]) -> _Billing | None:
             if register.type in ("f32", "bit"):
                 raise ValueError(f"{profile.id}: {register.measure} is no integer register and cannot be charged")
             bits = 16 * register.words if register.type in SIGNED else 0
-            return _Billing(at, bits, min(profile.billing.modulus_counts, 2**63))  # the image holds int64
+            modulus = min(profile.billing.modulus_counts, 2**63)  # the image holds int64
+            return _Billing(at, bits, modulus, _rates_of(profile.billing.rates, registers))
     return None
+
+
+def _rates_of(rates: Sequence[str], registers: list[Register]) -> tuple[int, ...]:
+    """Return the place of each rate register in the block that reads the billing register, -1 where it is not."""
+    places = {register.measure: at for at, register in enumerate(registers)}
+    return tuple(places.get(measure, -1) for measure in rates)
 
 
 def _position_of(profile: Profile, registers: list[Register]) -> _Position | None:

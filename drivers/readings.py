@@ -15,7 +15,7 @@ from drivers.modbus import Request, read_request
 from drivers.pollplan import Block, plan_blocks
 from drivers.profile import Register
 from scada.quality import BAD_NO_COMMUNICATION, GOOD, bad_mask, is_bad
-from scada.stage import Stage
+from scada.stage import NO_RATES, Stage
 
 Rows = npt.NDArray[np.int64]
 NO_ROWS: Final[Rows] = np.zeros(0, dtype=np.int64)
@@ -66,7 +66,7 @@ class DeviceReadings:
         else:
             self._accept_mixed(readings, decoded, utc_ns)
         if readings.bills and decoded.billing_raw is not None:
-            self._accept_register(decoded.billing_raw, decoded.billing_quality, utc_ns)
+            self._accept_register(decoded.billing_raw, decoded.billing_quality, utc_ns, decoded.rates_raw)
         if decoded.position is not None and self.device.position_row not in (NO_ROW, *readings.rows):
             self._stage.put(self._position_row, POSITION_VALUES[decoded.position], GOOD, utc_ns)
         return decoded.position
@@ -106,12 +106,12 @@ class DeviceReadings:
             else:
                 self._stage.put(readings.rows[chosen], decoded.values[chosen], quality, utc_ns)
 
-    def _accept_register(self, raw: int, quality: int, utc_ns: int) -> None:
+    def _accept_register(self, raw: int, quality: int, utc_ns: int, rates_raw: tuple[int, ...]) -> None:
         """Stage the billing register; a reading that the register cannot hold, or a bad one, is not taken over."""
         billing = self.device.profile.billing
         possible = billing is not None and 0 <= raw < min(billing.modulus_counts, 2**63)
         self._point_usable = possible and not is_bad(quality)
         if self._point_usable:
-            self._stage.put_register(self.device.point, raw, quality, utc_ns)
+            self._stage.put_register(self.device.point, raw, quality, utc_ns, rates_raw or NO_RATES)
         else:
             self._stage.fail(NO_ROWS, self._point, quality)

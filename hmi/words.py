@@ -73,6 +73,13 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "limit": N_("Beyond what one charge may hold"),
         "meter": N_("Meter replaced"),
     },
+    "rate_check": {
+        "none": N_("Not used"),
+        "used": N_("Used"),
+        "tariff_table_mismatch": N_("Meter's table differs from the tariff's"),
+        "sum_mismatch": N_("Do not add up to the total"),
+        "incomplete": N_("Not read in full"),
+    },
     "boolean": {"0": N_("No"), "1": N_("Yes")},
     "online": {"0": N_("No answer"), "1": N_("Answers")},
     "connected": {"0": N_("Away"), "1": N_("Connected")},
@@ -221,6 +228,7 @@ _MEASURE_GROUPS: Final = {
     "Energised": "energised",
     "RatePeriod": "rate",
     "Held": "held",
+    "RateRegisters": "rate_check",
     "Online": "online",
     "DatabaseConnected": "connected",
 }

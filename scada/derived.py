@@ -61,6 +61,7 @@ class DerivedRows:
     price: Rows
     rate: Rows
     held: Rows
+    rate_check: Rows
     minor_nano: int  # nano in one minor unit of the currency (10_000_000 for fen)
 
 
@@ -122,6 +123,7 @@ class DerivedTags:
         write(tags, rows.price, points.price_micro / MICRO, quality, instant)
         write(tags, rows.rate, points.rate, quality, instant)
         write(tags, rows.held, points.held, quality, instant)
+        write(tags, rows.rate_check, points.rate_check, quality, instant)
 
     def system(self, instant: Instant, figures: ScanFigures, health: "Health") -> None:
         """Turn the figures of the scan before this one into tags."""

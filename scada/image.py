@@ -47,6 +47,11 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "tags": {"value": "<f8", "quality": "<u4", "source_time": "<i8", "changed_scan": "<u8"},
     "points": {
         "raw": "<i8",  # billing register in its own counts, exactly as read
+        "rate1_raw": "<i8",  # the meter's own rate registers (sharp .. deep valley), read in the same instant ...
+        "rate2_raw": "<i8",
+        "rate3_raw": "<i8",
+        "rate4_raw": "<i8",
+        "rate5_raw": "<i8",  # ... -1 where the meter has none, or did not say it with this reading
         "quality": "<u4",
         "source_time": "<i8",
         "billed_milli": "<i8",  # quantity charged since the point was opened
@@ -54,6 +59,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "price_micro": "<i8",  # price in force
         "rate": "<u1",  # rate period in force, index into billing_core.plan.RATES
         "held": "<u1",  # reason the point is held for a person, 0 = not held
+        "rate_check": "<u1",  # whether the rate registers can be believed, index into billing_core.rate_check.STATES
         "changed_scan": "<u8",
     },
     "accounts": {
@@ -70,6 +76,10 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "changed_scan": "<u8",
     },
 }
+
+
+RATE_COLUMNS: Final = tuple(name for name in SECTIONS["points"] if name.startswith("rate") and name.endswith("_raw"))
+NO_RATE: Final = -1  # a rate register that is not known
 
 
 class ImageGone(WattkeeperError):
@@ -122,6 +132,8 @@ class Columns:
         columns = cls(layout, bytearray(layout.offsets()[1]))
         columns.tags.quality[:] = BAD_WAITING_FOR_INITIAL_DATA
         columns.points.quality[:] = BAD_WAITING_FOR_INITIAL_DATA
+        for name in RATE_COLUMNS:
+            getattr(columns.points, name)[:] = NO_RATE
         return columns
 
 

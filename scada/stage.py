@@ -3,18 +3,21 @@
 Rule: a failed read changes the quality and keeps the value and its *old* time; nothing enters without both.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from scada.clock import NS_PER_S
-from scada.image import Columns, Layout
+from scada.image import NO_RATE, RATE_COLUMNS, Columns, Layout
 from scada.quality import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION, good_mask
 
 STALE_SCANS: Final = 3  # usual practice: stale = max(3 scan periods, STALE_LEAST_S)
 STALE_LEAST_S: Final = 10
 BAD_AFTER_S: Final = 60  # a stale value is uncertain first, and bad after a minute
+
+NO_RATES: Final = (NO_RATE,) * len(RATE_COLUMNS)
 
 Rows = npt.NDArray[np.int64]
 
@@ -39,9 +42,16 @@ class Stage:
         tags.source_time[rows] = source_time_ns
         self._dirty_tags[rows] = True
 
-    def put_register(self, point: int, raw: int, quality: int, source_time_ns: int) -> None:
-        """Stage one billing register in its own counts, exactly as read."""
+    def put_register(
+        self, point: int, raw: int, quality: int, source_time_ns: int, rates_raw: Sequence[int] = NO_RATES
+    ) -> None:
+        """Stage one billing register in its own counts, exactly as read.
+
+        rates_raw  the meter's rate registers of the same reply, one for each of RATE_COLUMNS; NO_RATE where none
+        """
         points = self._columns.points
+        for name, rate_raw in zip(RATE_COLUMNS, rates_raw, strict=True):
+            getattr(points, name)[point] = rate_raw
         points.raw[point] = raw
         points.quality[point] = quality
         points.source_time[point] = source_time_ns
@@ -65,7 +75,7 @@ class Stage:
         _move(self._columns.tags, work.tags, rows, ("value", "quality", "source_time"), scan)
         self._dirty_tags[:] = False
         points = np.flatnonzero(self._dirty_points)
-        _move(self._columns.points, work.points, points, ("raw", "quality", "source_time"), scan)
+        _move(self._columns.points, work.points, points, ("raw", "quality", "source_time", *RATE_COLUMNS), scan)
         self._dirty_points[:] = False
         self._age(work.tags, self._field, scan, utc_ns)
         self._age(work.points, np.ones(len(work.points.raw), dtype=np.bool_), scan, utc_ns)

@@ -154,8 +154,7 @@ class FaultDesk:
         self._put_register(target, _whole(value, 0, billing.modulus_counts - 1))
 
     def _put_register(self, target: str, counts: int) -> None:
-        state = self._stations[target].state
-        state.counted = state.counted_at(counts)
+        self._field.put_counter(target, counts)
 
     def _load(self, target: str, value: str) -> None:
         factor = _number(value, "factor", 0, PERMILLE_MAX / PERMILLE)

@@ -5,9 +5,9 @@ in thousandths of the base unit per hour times nanoseconds of plant time. A regi
 Rule: no socket, no clock, no disk; plant time and real time come in with every step.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from drivers.device import Device
@@ -19,6 +19,8 @@ from scada.position import CLOSED
 
 # One base unit (Wh, L, kg): 1000 thousandths per hour, for 3600 seconds of 1e9 nanoseconds
 PER_BASE_UNIT: Final = 1000 * 3600 * 1_000_000_000
+NS_PER_S: Final = 1_000_000_000
+NS_PER_MINUTE: Final = 60 * NS_PER_S
 PERMILLE: Final = 1000
 LOSS_PERMILLE: Final = 4  # what cables and transformers below a feeder meter lose, unmetered by the meters below
 PHASES_MAX: Final = 3
@@ -38,6 +40,7 @@ class SimMeter:
     phases: int = 0  # 1 or 3; 0: as many as its profile shows
     initial_counts: int = 0  # billing register at its very first start, counts
     closed: bool = True  # its switch at its very first start
+    rate_minutes: tuple[tuple[int, ...], ...] = ()  # its own rate table: rate register by [weekday][local minute]
 
     @property
     def medium(self) -> str:
@@ -54,9 +57,9 @@ class MeterState:
     """One meter at one instant. Counters are integers in base units * PER_BASE_UNIT."""
 
     __slots__ = (
-        "below", "bypass_permille", "counted", "counted_var", "drawn_milli", "live", "load_permille", "main",
-        "mechanism", "meter", "noise", "nominal_milli", "own_milli", "parent", "power_factor_permille", "rate_milli",
-        "shares_permille", "shown", "shown_var", "var_milli", "wander",
+        "below", "bypass_permille", "counted", "counted_rates", "counted_var", "drawn_milli", "live", "load_permille",
+        "main", "mechanism", "meter", "noise", "nominal_milli", "own_milli", "parent", "power_factor_permille",
+        "rate_milli", "shares_permille", "shown", "shown_rates", "shown_var", "var_milli", "wander",
     )  # fmt: skip
 
     def __init__(self, meter: SimMeter) -> None:
@@ -79,6 +82,8 @@ class MeterState:
         self.var_milli = 0
         self.counted = self.counted_at(meter.initial_counts) if meter.device.profile.billing else 0
         self.counted_var = 0
+        self.counted_rates = [self.counted, 0, 0, 0, 0]  # rate registers add up to the total, as in any meter
+        self.shown_rates = tuple(self.counted_rates)
         self.shown = self.counted  # the counters as their registers show them: see Field.latch
         self.shown_var = 0
 
@@ -115,6 +120,7 @@ class Field:
         self.supply: dict[str, bool] = {state.meter.medium: True for state in self.states.values()}  # sources
         self._zone = zone
         self._order = self._join()  # parents before children
+        self._rate_tables = {state.meter.rate_minutes for state in self._order}
         self._last_utc_ns: int | None = None
         self.mono_ns = 0
 
@@ -125,14 +131,36 @@ class Field:
         stands or goes back counts nothing either.
         """
         elapsed_ns = max(0, utc_ns - self._last_utc_ns) if self._last_utc_ns is not None else 0
+        from_ns = utc_ns - elapsed_ns
+        parts = {minutes: tuple(self._rate_parts(minutes, from_ns, utc_ns)) for minutes in self._rate_tables}
         for state in self._order:
             state.counted += state.rate_milli * elapsed_ns
+            for rate, part_ns in parts[state.meter.rate_minutes]:
+                state.counted_rates[rate] += state.rate_milli * part_ns
             state.counted_var += state.var_milli * elapsed_ns
             if state.mechanism is not None:
                 state.mechanism.advance(mono_ns)
         self._last_utc_ns = utc_ns
         self.mono_ns = mono_ns
         self._spread(utc_ns)
+
+    def _rate_parts(self, minutes: tuple[tuple[int, ...], ...], from_ns: int, to_ns: int) -> Iterator[tuple[int, int]]:
+        """Yield (rate register, nanoseconds) of a stretch of time by a meter's own table, cut at whole minutes."""
+        at_ns = from_ns
+        while at_ns < to_ns:
+            if not minutes:
+                yield 0, to_ns - at_ns  # one rate: all of it in the first register
+                return
+            local = datetime.fromtimestamp(at_ns // NS_PER_S, self._zone)
+            end_ns = min((at_ns // NS_PER_MINUTE + 1) * NS_PER_MINUTE, to_ns)
+            yield minutes[local.weekday()][local.hour * 60 + local.minute], end_ns - at_ns
+            at_ns = end_ns
+
+    def put_counter(self, device: str, counts: int) -> None:
+        """Set the billing register of a meter; its rate registers follow, all of it in the first."""
+        state = self.states[device]
+        state.counted = state.counted_at(counts)
+        state.counted_rates = [state.counted, 0, 0, 0, 0]
 
     def latch(self) -> None:
         """Let the registers show what has been counted.
@@ -143,6 +171,7 @@ class Field:
         for state in self._order:
             state.shown = state.counted
             state.shown_var = state.counted_var
+            state.shown_rates = tuple(state.counted_rates)
 
     def _spread(self, utc_ns: int) -> None:
         """Work out who is live from the sources downwards, then the flows from the loads upwards."""
@@ -176,6 +205,7 @@ class Field:
             device: {
                 "counted": state.counted,
                 "counted_var": state.counted_var,
+                "counted_rates": state.counted_rates,
                 "closed": None if state.mechanism is None else state.mechanism.target == CLOSED,
             }
             for device, state in self.states.items()
@@ -186,6 +216,7 @@ class Field:
         for device in saved.keys() & self.states.keys():
             state, entry = self.states[device], saved[device]
             state.counted, state.counted_var = int(entry["counted"]), int(entry["counted_var"])
+            state.counted_rates = [int(part) for part in entry.get("counted_rates", [state.counted, 0, 0, 0, 0])]
             if state.mechanism is not None and entry["closed"] is not None:
                 state.mechanism.set(bool(entry["closed"]))
         self.latch()

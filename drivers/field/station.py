@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Final
 
 from drivers.device import Device
-from drivers.field.model import Field, MeterState
-from drivers.field.quantities import COUNTERS, quantity_of
+from drivers.field.model import PER_BASE_UNIT, Field, MeterState
+from drivers.field.quantities import COUNTERS, counted_unit, quantity_of
 from drivers.field.registers import encode_counts, encode_float, encode_value, ratio_of, units_per_count
 from drivers.field.views import analog_base, counter_base
 from drivers.profile import Register, Switch
@@ -139,6 +139,9 @@ def _encoder(state: MeterState, register: Register) -> Encoder:
     if switch is not None and register.measure == switch.position:
         return _position_encoder(state, register, switch)
     quantity = quantity_of(register)
+    billing = state.meter.device.profile.billing
+    if billing is not None and register.measure in billing.rates:
+        return _rate_encoder(state, register, billing.rates.index(register.measure))
     if quantity.dimension in COUNTERS:
         return _counter_encoder(state, register)
     if quantity.dimension == "none":
@@ -163,6 +166,15 @@ def _counter_encoder(state: MeterState, register: Register) -> Encoder:
         return encode_float(register, float(counter_base(state, quantity) / per_count))
 
     return fraction if register.type == "f32" else counts
+
+
+def _rate_encoder(state: MeterState, register: Register, rate: int) -> Encoder:
+    """One rate register: like the billing register, of what was used while the meter's own table said this rate."""
+    base = counted_unit(state.meter.device.profile)[1]
+    per_count = base * units_per_count(register, ratio_of(state.meter.device, register.ratio)) * PER_BASE_UNIT
+    billing = state.meter.device.profile.billing
+    assert billing is not None  # the caller has looked
+    return lambda: encode_counts(register, state.shown_rates[rate] // per_count % billing.modulus_counts)
 
 
 def modulus_of(device: Device, register: Register) -> int:

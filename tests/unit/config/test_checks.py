@@ -204,6 +204,32 @@ CASES = (
         ["line 3, column 'meter': 'e-a101' already measures supply point 'p-e-a101'"],
     ),
     Case(
+        "minute of a rate table twice",
+        "plant.toml",
+        '{ start = "06:00", end = "08:00", rate = "flat" }',
+        '{ start = "05:00", end = "08:00", rate = "flat" }',
+        ["rate_table.rt-commercial.slot: mon 05:00 is covered 2 times"],
+    ),
+    Case(
+        "rate registers of a meter without a table",
+        "meters.csv",
+        "q-f08,,rt-commercial",
+        "q-f08,,",
+        [
+            "supply_points.csv: line 48, column 'rate_registers': yes, but meter 'e-bw101' has no rate_table",
+        ],
+    ),
+    Case(
+        "rate register out of reach",
+        "profiles/wattkeeper-demo-3p.toml",
+        'ActiveEnergyImportDeepValley", function = 3, address = 0x000A',
+        'ActiveEnergyImportDeepValley", function = 3, address = 0x0070',
+        [
+            "billing.rates.deep_valley: 'ActiveEnergyImportDeepValley' is not read together with"
+            " 'ActiveEnergyImportTotal'"
+        ],
+    ),
+    Case(
         "meter without billing register",
         "supply_points.csv",
         ",e-a101,",

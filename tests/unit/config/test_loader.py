@@ -24,7 +24,7 @@ SLIPS = [  # file, old, new, exactly the faults
         "[histroy]",
         [
             "plant.toml: histroy: unknown table (did you mean 'history'?); allowed: account_class, building, credit,"
-            " field, gateway, history, hmi, ledger, opcua, scan, site, station"
+            " field, gateway, history, hmi, ledger, opcua, rate_table, scan, site, ... (13 in all)"
         ],
     ),
     (
@@ -112,7 +112,7 @@ SLIPS = [  # file, old, new, exactly the faults
         [
             "meters.csv: line 1, column 'rated_curent_a': unknown column (did you mean 'rated_current_a'?); allowed:"
             " building, ct, feeder, floor, gateway, id, max_per_h, name_en, name_zh, profile, protected, pt, ..."
-            " (15 in all)"
+            " (16 in all)"
         ],
     ),
     (

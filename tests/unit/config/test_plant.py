@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from billing_core import columns, credit_levels
+from billing_core import columns, credit_levels, rate_check
 from billing_core.columns import E_PRICES
 from billing_core.plan import RATES, TierOptions
 from billing_core.schedule import unroll
@@ -220,6 +220,7 @@ def test_states_are_those_of_the_trades(plant: Plant) -> None:
         "CommandState": command.STATES,
         "RatePeriod": RATES,
         "Held": columns.HELD,
+        "RateRegisters": rate_check.STATES,
         "CreditState": credit_levels.STATES,
         "Energised": topology.ENERGISED_STATES,
     }

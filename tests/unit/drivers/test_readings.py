@@ -2,9 +2,12 @@
 
 import struct
 
-from harness import Plant
+from harness import Plant, profile, register
 
+from drivers.device import Device
+from drivers.profile import Billing
 from drivers.readings import DeviceReadings
+from scada.image import NO_RATE, RATE_COLUMNS
 from scada.quality import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN_LAST_USABLE
 
 
@@ -29,3 +32,23 @@ def test_an_impossible_register_is_not_taken_over() -> None:
     assert list(plant.stage._columns.points.raw) == [1000]
     assert list(plant.stage._columns.points.source_time) == [5]
     assert list(plant.stage._columns.points.quality) != [GOOD]
+
+
+def test_rate_registers_come_with_the_total() -> None:
+    """A register beyond the modulus is not known; the total is billed all the same."""
+    plant = Plant(1)
+    model = profile(
+        register("Energy", 0, "u32"),
+        register("EnergyPeak", 2, "u32"),
+        register("EnergyValley", 4, "u32"),
+        billing=Billing("Energy", 10, 10**8, ("", "EnergyPeak", "", "EnergyValley", "")),
+    )
+    rows = {"Energy": 0, "EnergyPeak": 1, "EnergyValley": 2}
+    readings = DeviceReadings(Device("m", "g", 1, model, 1, 1, rows, point=0), plant.stage)
+    readings.accept(0, struct.pack(">III", 1000, 700, 300), 5)
+    work = plant.publish()
+    assert [int(getattr(work.points, name)[0]) for name in RATE_COLUMNS] == [NO_RATE, 700, NO_RATE, 300, NO_RATE]
+    readings.accept(0, struct.pack(">III", 1001, 10**8, 301), 6)
+    work = plant.publish()
+    assert [int(getattr(work.points, name)[0]) for name in RATE_COLUMNS] == [NO_RATE, NO_RATE, NO_RATE, 301, NO_RATE]
+    assert (int(work.points.raw[0]), int(plant.stage._columns.points.quality[0])) == (1001, GOOD)

@@ -1,6 +1,7 @@
 """The park as a model: exact registers, breakers that carry what is below, and the same numbers for the same seed."""
 
 from collections.abc import Callable
+from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -13,13 +14,24 @@ from drivers.field.quantities import quantity_of
 from drivers.field.shapes import OCTAVES, SHAPES, Noise, levels
 from drivers.field.station import Station
 from drivers.field.views import analog_base, counter_base
-from drivers.profile import Profile
+from drivers.profile import Billing, Profile, Register
 from scada.position import CLOSED, INTERMEDIATE, OPEN
 
 ZONE = ZoneInfo("Asia/Shanghai")
 SECOND_NS = 1_000_000_000
 NOON_NS = 1_763_524_800 * SECOND_NS  # 2025-11-19 12:00 in Shanghai, a Wednesday
 MONO_NS = 5 * SECOND_NS
+
+
+METER_WITH_RATES = Profile(
+    "rates", "Maker", "Model", "electricity",
+    tuple(
+        Register(f"Energy{name}", 3, 2 * at, "u32", Fraction(1, 100), "kWh", "电能", "Energy")
+        for at, name in enumerate(("", "Sharp", "Peak", "Flat", "Valley", "DeepValley"))
+    ),
+    Billing("Energy", 10, 10**8, ("EnergySharp", "EnergyPeak", "EnergyFlat", "EnergyValley", "EnergyDeepValley")),
+    None,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -247,3 +259,26 @@ def test_wrong_parents_are_named(profiles: dict[str, Profile], parents: dict[str
     )
     with pytest.raises(ValueError, match=said):
         Field([make("a"), make("b")], ZONE)
+
+
+def test_rate_registers_follow_the_meters_own_table() -> None:
+    """Six minutes over 08:00 in one step: two of them before the border, four behind it, and nothing lost."""
+    minutes = tuple(tuple(3 if minute < 480 else 1 for minute in range(1440)) for _ in range(7))
+    device = Device("m", "g", 1, METER_WITH_RATES, 1, 1, {})
+    field = Field([SimMeter(device, 6000.0, shape="flat", rate_minutes=minutes)], ZONE)
+    state = field.states["m"]
+    before_ns = int(datetime(2026, 3, 2, 7, 58, tzinfo=ZONE).timestamp()) * 1_000_000_000
+    field.step(before_ns, 0)
+    rate_milli = state.rate_milli
+    field.step(before_ns + 360 * 1_000_000_000, 0)
+    parts = [0, rate_milli * 240 * 1_000_000_000, 0, rate_milli * 120 * 1_000_000_000, 0]
+    assert state.counted_rates == parts
+    assert state.counted == sum(parts)
+    field.latch()
+    again = Field([SimMeter(device, 6000.0, shape="flat", rate_minutes=minutes)], ZONE)
+    again.restore(field.snapshot())
+    assert again.states["m"].shown_rates == tuple(parts)
+    words = Station(field, state).read(3, 0, 12)
+    total, *rates = (words[at] << 16 | words[at + 1] for at in range(0, 12, 2))
+    assert rates == [part // (10 * PER_BASE_UNIT) for part in parts]
+    assert 0 <= total - sum(rates) <= 1

@@ -21,8 +21,8 @@ from scada.scan import Instant
 from scada.stage import Stage
 
 SYSTEM = len(SYSTEM_MEASURES)
-LAYOUT = Layout({"tags": SYSTEM + 8, "points": 1, "accounts": 1, "alarms": 0}, bytes(32))
-ROWS = DerivedRows(np.arange(SYSTEM), *(np.array([SYSTEM + at]) for at in range(8)), minor_nano=10_000_000)
+LAYOUT = Layout({"tags": SYSTEM + 9, "points": 1, "accounts": 1, "alarms": 0}, bytes(32))
+ROWS = DerivedRows(np.arange(SYSTEM), *(np.array([SYSTEM + at]) for at in range(9)), minor_nano=10_000_000)
 
 
 class StandingClock:

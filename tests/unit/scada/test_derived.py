@@ -10,9 +10,9 @@ from scada.scan import Instant, ScanFigures
 from scada.topology import DEAD, LIVE, UNDETERMINED, Edge, Network, Node
 
 SYSTEM = len(SYSTEM_MEASURES)
-LAYOUT = Layout({"tags": SYSTEM + 12, "points": 1, "accounts": 1, "alarms": 0}, bytes(32))
-ROWS = DerivedRows(np.arange(SYSTEM), *(np.array([SYSTEM + at]) for at in range(8)), minor_nano=10_000_000)
-POSITION, SOURCE_ROW, BUS_ROW = SYSTEM + 8, SYSTEM + 9, SYSTEM + 10
+LAYOUT = Layout({"tags": SYSTEM + 13, "points": 1, "accounts": 1, "alarms": 0}, bytes(32))
+ROWS = DerivedRows(np.arange(SYSTEM), *(np.array([SYSTEM + at]) for at in range(9)), minor_nano=10_000_000)
+POSITION, SOURCE_ROW, BUS_ROW = SYSTEM + 9, SYSTEM + 10, SYSTEM + 11
 NETWORK = Network(
     "s", "站", "Station",
     (Node("source", "source", "源", "Source", 400), Node("bus", "busbar", "母线", "Bus", 400)),

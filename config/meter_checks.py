@@ -1,0 +1,92 @@
+"""Checks of metering: rate tables that say each minute once, and who may use rate registers.
+
+Rule: a table that differs from a tariff's is no fault: the meter goes on, split by time, and an alarm tells a person.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from billing_core.plan import MINUTES_OF_DAY, RATES
+from config.assembly import profile_of
+from config.loader import Placed, Sources, listed, nearest
+from config.metering import placed_slots
+from config.schema import DAYS, ProfileTable
+from drivers.pollplan import plan_blocks
+from scada.errors import Fault
+
+LIKE_TOTAL: Final = ("type", "scale", "unit", "ratio", "function")
+
+
+def rate_tables(sources: Sources) -> Iterator[Fault]:
+    """A rate table covers every minute of the week exactly once."""
+    for placed in sources.many("rate_table"):
+        cover = [[0] * MINUTES_OF_DAY for _ in DAYS]
+        for day, start, end, _ in placed_slots(placed.item):
+            for minute in range(start, end):
+                cover[day][minute] += 1
+        for day, minutes in enumerate(cover):
+            at = next((minute for minute, times in enumerate(minutes) if times != 1), None)
+            if at is not None:
+                wrong = f"{DAYS[day]} {at // 60:02}:{at % 60:02} is covered {minutes[at]} times"
+                yield placed.fault("slot", wrong, "every minute of the week exactly once")
+                break
+
+
+def rate_registers(sources: Sources) -> Iterator[Fault]:
+    """Only a meter with rate registers has a rate table, which names those registers; only such a meter's are used."""
+    meters, profiles, tables = sources.by_id("meter"), sources.by_id("profile"), sources.by_id("rate_table")
+    for placed in sources.many("meter"):
+        profile, table = profiles.get(placed.item.profile), tables.get(placed.item.rate_table)
+        if profile is not None and table is not None:
+            yield from _fitting_table(placed, profile, table)
+    for placed in sources.many("point"):
+        meter = meters.get(placed.item.meter)
+        if meter is None:
+            continue
+        if placed.item.rate_registers and not meter.rate_table:
+            wrong = f"yes, but meter '{meter.id}' has no rate_table"
+            yield placed.fault("rate_registers", wrong, "no, or a rate_table in meters.csv")
+        if placed.item.catch_up == "rate-registers" and not placed.item.rate_registers:
+            yield placed.fault("catch_up", "rate-registers, which this point does not use", "time")
+
+
+def _fitting_table(placed: Placed[Any], profile: Any, table: Any) -> Iterator[Fault]:
+    registers = profile.billing.rates if profile.billing is not None else {}
+    if not registers:
+        wrong = f"'{table.id}', but profile {profile.id} has no rate registers"
+        yield placed.fault("rate_table", wrong, "empty, or a profile with [billing] rates")
+        return
+    for rate in sorted({RATES[slot[3]] for slot in placed_slots(table)} - registers.keys()):
+        wrong = f"'{table.id}' counts in {rate}, for which profile {profile.id} has no register"
+        yield placed.fault("rate_table", wrong, f"a table of {', '.join(registers)}")
+
+
+def profile_rates(sources: Sources) -> Iterator[Fault]:
+    """Rate registers are registers like the charged one, and one read brings them all: one instant, or no sum."""
+    for placed in sources.many("profile"):
+        bill = placed.item.billing
+        registers = {register.measure: register for register in placed.item.registers}
+        total = registers.get(bill.measure) if bill is not None else None
+        if bill is None or total is None:
+            continue
+        for rate, measure in bill.rates.items():
+            register = registers.get(measure)
+            if register is None:
+                wrong = f"unknown measure '{measure}'{nearest(measure, registers)}"
+                yield placed.fault(f"billing.rates.{rate}", wrong, listed(registers))
+            elif any(getattr(register, key) != getattr(total, key) for key in LIKE_TOTAL):
+                wrong = f"'{measure}' differs from '{total.measure}' in one of {', '.join(LIKE_TOTAL)}"
+                yield placed.fault(f"billing.rates.{rate}", wrong, "a register of the same kind as the charged one")
+            elif not _one_block(placed.item, {bill.measure, measure}):
+                wrong = f"'{measure}' is not read together with '{total.measure}'"
+                yield placed.fault(f"billing.rates.{rate}", wrong, "an address that one read covers with the total's")
+
+
+def _one_block(table: ProfileTable, measures: set[str]) -> bool:
+    """Tell whether one block read of the poll plan brings all of these registers."""
+    profile = profile_of(table)
+    blocks = ({profile.registers[index].measure for index in block.registers} for block in plan_blocks(profile))
+    return any(measures <= block for block in blocks)
+
+
+METER_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (rate_tables, rate_registers, profile_rates)

@@ -1,0 +1,54 @@
+"""Turn the tables about metering into the plain records of the trades: rate tables of meters, virtual meters.
+
+Rule: the tables have passed every check, so nothing here judges.
+"""
+
+from collections.abc import Iterator
+
+from billing_core.plan import MINUTES_OF_DAY, RATES
+from billing_core.rate_tables import Week, week_minutes
+from config.loader import Sources
+from config.schema import DAYS, BillingTable, MeterRow, RateTable
+
+Placed = tuple[int, int, int, int]  # weekday, start minute, end minute, rate
+
+
+def rate_names(billing: BillingTable) -> tuple[str, ...]:
+    """Return the rate registers of a profile in the order of RATES, "" where it has none; () without any."""
+    return tuple(billing.rates.get(rate, "") for rate in RATES) if billing.rates else ()
+
+
+def rate_week(table: RateTable) -> Week:
+    """Return a rate table as seven days of slots; one that crosses midnight becomes two."""
+    return tuple(
+        tuple(sorted((start, end, rate) for weekday, start, end, rate in placed_slots(table) if weekday == day))
+        for day in range(len(DAYS))
+    )
+
+
+def placed_slots(table: RateTable) -> Iterator[Placed]:
+    """Yield the slots of a rate table day by day."""
+    for slot in table.slot:
+        start, end, rate = _minute(slot.start), _minute(slot.end), RATES.index(slot.rate)
+        for day in map(DAYS.index, slot.days):
+            if start < end:
+                yield day, start, end, rate
+                continue
+            yield day, start, MINUTES_OF_DAY, rate
+            if end:
+                yield (day + 1) % len(DAYS), 0, end, rate
+
+
+def week_of(sources: Sources, meter: MeterRow) -> Week:
+    """Return the table that is programmed into a meter, () when it has none."""
+    return rate_week(sources.by_id("rate_table")[meter.rate_table]) if meter.rate_table else ()
+
+
+def rate_minutes(sources: Sources) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """Return device id -> rate of every minute, [weekday][minute], of every meter with a rate table."""
+    minutes = {name: week_minutes(rate_week(table)) for name, table in sources.by_id("rate_table").items()}
+    return {m.id: minutes[m.rate_table] for m in sources.by_id("meter").values() if m.rate_table}
+
+
+def _minute(text: str) -> int:
+    return int(text[:2]) * 60 + int(text[3:])
