@@ -18,10 +18,11 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 
 from billing_core import chart, ledger, reference
-from billing_core.calendar import DAY_S, Entry, entry_at, unroll
 from billing_core.ledger import GENESIS, Transfer
-from billing_core.plan import Plan
+from billing_core.plan import NO_OPTIONS, Plan
 from billing_core.plan_body import body_hash, plan_of
+from billing_core.schedule import unroll
+from billing_core.zones import DAY_S
 
 WINDOW_S: Final = 32 * DAY_S  # calendars are unrolled in pieces of this length and kept while charges lie in them
 WINDOWS_KEPT: Final = 256
@@ -237,12 +238,10 @@ def _charges(
             yield Difference(where, "no such terms of supply")
             continue
         rows = tuple(group)
-        milli = (raw_to - raw_from) % term.modulus_counts * term.milli_per_count
         first, last = reference.Reading(raw_from, from_s), reference.Reading(raw_to, to_s)
         expected = [
             (part.from_s, part.to_s, part.rate, part.price_micro, part.milli, part.nano)
-            for part in prices.parts(term.tariff, first, last, milli)
-            if part.milli
+            for part in prices.parts(term, first, last)
         ]
         found = [tuple(row[7:]) for row in rows]
         if found != expected:
@@ -382,15 +381,19 @@ class _Prices:
         self._plans = plans
         self._window = lru_cache(WINDOWS_KEPT)(self._unroll)
 
-    def parts(
-        self, tariff: bytes, first: reference.Reading, last: reference.Reading, milli: int
-    ) -> list[reference.Part]:
+    def parts(self, term: TermsRow, first: reference.Reading, last: reference.Reading) -> list[reference.Part]:
         """Return what the reference makes of an interval under a plan; nothing when there is none."""
-        if tariff not in self._plans or last.at_s <= first.at_s:
+        if term.tariff not in self._plans or last.at_s <= first.at_s:
             return []
-        entries = self._window(tariff, first.at_s // WINDOW_S, last.at_s // WINDOW_S)
-        low, high = entry_at(entries, first.at_s), entry_at(entries, last.at_s)
-        return reference.price(first, last, milli, entries[low : high + 1])
+        book = self._window(term.tariff, first.at_s // WINDOW_S, last.at_s // WINDOW_S)
+        low, high = reference.entry_at(book, first.at_s), reference.entry_at(book, last.at_s)
+        point = reference.Point(term.milli_per_count, term.modulus_counts, 0, 0, first)
+        counts = (last.raw - first.raw) % term.modulus_counts
+        try:
+            return reference.price(point, last, counts, book._replace(entries=book.entries[low : high + 2]))[0]
+        except reference.NoPrice:
+            return []
 
-    def _unroll(self, tariff: bytes, first: int, last: int) -> list[Entry]:
-        return unroll(self._plans[tariff], first * WINDOW_S - DAY_S, (last + 1) * WINDOW_S + DAY_S)
+    def _unroll(self, tariff: bytes, first: int, last: int) -> reference.Book:
+        from_s, to_s = first * WINDOW_S - DAY_S, (last + 1) * WINDOW_S + DAY_S
+        return reference.book_of(unroll(self._plans[tariff], NO_OPTIONS, from_s, to_s))

@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 
 from billing_core import copying, ledger, sql
 from billing_core.columns import (
-    NEVER,
     R_FROM_S,
     R_MILLI,
     R_NANO,
@@ -25,15 +24,13 @@ from billing_core.columns import (
     R_SEGMENT_FROM_S,
     R_SEGMENT_TO_S,
     R_TO_S,
-    S_LAST_S,
-    STATE_KEPT,
     Table,
 )
 from billing_core.ledger import Head, Transfer
 from billing_core.plan import Plan
 from billing_core.plan_body import body_hash, plan_body
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.state import BillingState
+from billing_core.state import BillingState, fresh_state
 from scada.database import Cursor
 
 
@@ -194,15 +191,14 @@ async def enter_terms(
 async def read_state(
     cursor: Cursor, book: Book, points: Sequence[PointSpec], accounts: Sequence[AccountSpec]
 ) -> BillingState:
-    kept = np.zeros((len(points), STATE_KEPT), dtype=np.int64)
-    kept[:, S_LAST_S] = NEVER
+    kept = fresh_state(len(points), len(accounts)).points
     rows = {point.id: row for row, point in enumerate(points)}
     changed: list[int] = []
     await cursor.execute(sql.READ_POINTS)
     for name, meter, modulus, *state in await cursor.fetchall():
         if name in rows:
             point = points[rows[name]]
-            kept[rows[name]] = state
+            kept[rows[name], : len(state)] = state
             if (meter, modulus) != (point.meter, point.modulus_counts):
                 changed.append(rows[name])
     await cursor.execute(sql.READ_BALANCES)

@@ -1,28 +1,27 @@
 """The billing engine: carries the kernel's tables from scan to scan and cuts checkpoints for the books.
 
 Rule: memory only. The engine never waits; while a checkpoint is not committed it hands out the same one again, and the
-open charges go on growing, so a data base that is away costs rows only at rate borders. When the row buffer is full the
+open charges go on growing, so a data base that is away costs rows only at borders. When the row buffer is full the
 points that need a row wait: their registers stand and nothing is lost.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from loguru import logger
 
-from billing_core import charging, kernel
-from billing_core.bounds import TOTAL_MAX, terms_table
-from billing_core.calendar import DAY_S, Calendar, unroll_all
+from billing_core import changing, charging, kernel
+from billing_core.bounds import TOTAL_MAX
 from billing_core.columns import (
-    C_PRICE,
-    C_RATE,
-    C_START_S,
+    E_START_S,
     NEVER,
     NO_PRICE,
+    NO_REGISTER,
     R_NANO,
-    R_POINT,
+    R_TERMS,
+    RATES_MOST,
     ROW_WIDTH,
     S_BILLED_MILLI,
     S_CHANGED_SCAN,
@@ -35,11 +34,14 @@ from billing_core.columns import (
     S_OPEN_S,
     STATE_KEPT,
     STATE_WIDTH,
-    T_ACCOUNT,
-    T_TARIFF,
+    T_TERMS,
 )
+from billing_core.desk import Desk
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
+from billing_core.rate_check import USED
+from billing_core.rate_registers import SPLIT_HEIGHT
+from billing_core.schedule import Schedules, unroll_all
 from billing_core.state import (
     Act,
     BillingState,
@@ -50,18 +52,22 @@ from billing_core.state import (
     fresh_state,
     hold_changed_meters,
 )
+from billing_core.supplies import Supplies
+from billing_core.zones import DAY_S
 from scada.clock import NS_PER_S
-from scada.errors import Refused
-from scada.image import Columns
+from scada.errors import ConfigurationError, Refused
+from scada.image import RATE_COLUMNS, Columns
 from scada.scan import Instant
 
-CALENDAR_AHEAD_S: Final = 28 * DAY_S  # unrolled in a few ms; at 3600 times speed it lasts eleven minutes
-CALENDAR_MARGIN_S: Final = 2 * DAY_S  # renewed when less than this is left
-CALENDAR_PAST_S_MAX: Final = 800 * DAY_S  # a register older than two years is held (no price), not guessed
+SCHEDULE_AHEAD_S: Final = 28 * DAY_S  # unrolled in a few ms; at 3600 times speed it lasts eleven minutes
+SCHEDULE_MARGIN_S: Final = 2 * DAY_S  # renewed when less than this is left
+SCHEDULE_PAST_S_MAX: Final = 800 * DAY_S  # a register older than two years is held (no price), not guessed
 ROWS_LEAST: Final = 65_536  # 22 years of eight borders a day for one point: any single gap fits
 ROWS_PER_POINT: Final = 64  # four days of eight borders, two rows each, without a data base
 BEHIND_TOLD_S: Final = 60  # a clock that is set right moves by seconds
 STATE_REFRESH_S: Final = 60  # a still register's source time is saved this often, so that a restart splits fairly
+
+Virtual = Callable[[npt.NDArray[np.int64], Instant], None]
 
 
 class Waiting(NamedTuple):
@@ -74,62 +80,90 @@ class Waiting(NamedTuple):
 class BillingEngine:
     """One scan of billing after the other. Not thread-safe; belongs to the core's loop."""
 
-    def __init__(self, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], plans: Sequence[Plan]) -> None:
-        self._plans = tuple(plans)
-        self._terms = terms_table(points, plans)
-        self._rows = np.zeros((max(ROWS_LEAST, ROWS_PER_POINT * len(points)) + len(points), ROW_WIDTH), dtype=np.int64)
-        self._account_scan = np.zeros(len(accounts), dtype=np.int64)
-        self._calendar: Calendar | None = None
-        self._price = np.full(len(points), -1, dtype=np.int64)
-        self._rate = np.zeros(len(points), dtype=np.uint8)
+    def __init__(
+        self,
+        points: Sequence[PointSpec],
+        accounts: Sequence[AccountSpec],
+        plans: Sequence[Plan],
+        *,
+        spare_accounts: int = 0,
+        virtual: Virtual | None = None,
+        virtual_from: int | None = None,
+        room: int | None = None,
+    ) -> None:
+        """spare_accounts: rows for `adopt`. room: rows in memory; None: enough for days without a data base.
+
+        virtual: called between the real points [0, virtual_from) and the virtual ones behind them, with the quantity
+        billed so far of every point (milli) and the instant; writes register, quality and time of the virtual points.
+        """
+        self._configured = tuple(points), tuple(accounts), tuple(plans), len(accounts) + spare_accounts
+        self._virtual = virtual
+        self._virtual_from = len(points) if virtual_from is None else virtual_from
+        most = max(ROWS_LEAST, ROWS_PER_POINT * len(points)) if room is None else room
+        self._rows = np.zeros((most + len(points), ROW_WIDTH), dtype=np.int64)
+        self._rated = np.array([row for row, point in enumerate(points) if point.rate_registers], dtype=np.int64)
+        self._rate_raw = np.full((len(points) if len(self._rated) else 0, RATES_MOST), NO_REGISTER, dtype=np.int64)
         self.waiting = Waiting(0, 0)
         self.restore(fresh_state(len(points), len(accounts)))
 
     def restore(self, state: BillingState) -> None:
         """Begin from the books. Points whose meter changed are held; new points begin at their first good reading."""
-        self._state = np.zeros((len(self._terms), STATE_WIDTH), dtype=np.int64)
+        points, accounts, plans, rows = self._configured
+        self._supplies = Supplies(points, accounts, plans, rows)
+        self._supplies.override(state.terms)
+        self._state = np.zeros((len(points), STATE_WIDTH), dtype=np.int64)
         self._state[:, :STATE_KEPT] = hold_changed_meters(state)
         self._state[:, S_OPEN_RAW] = self._state[:, S_LAST_RAW]
         self._state[:, S_OPEN_S] = self._state[:, S_LAST_S]
-        self._state[:, S_OPEN_PRICE] = NO_PRICE  # placed when the calendar is unrolled
+        self._state[:, S_OPEN_PRICE] = NO_PRICE  # placed when the schedules are unrolled
         self._saved = state.points.copy()
-        self._committed = state.committed_nano.copy()
-        self._balance = state.committed_nano.copy()
+        self._saved_terms = self._supplies.table[:, T_TERMS].copy()
+        self._committed = np.zeros(rows, dtype=np.int64)
+        self._committed[: len(state.committed_nano)] = state.committed_nano
+        self._balance = self._committed.copy()
+        self._account_scan = np.zeros(rows, dtype=np.int64)
+        self._price = np.full(len(points), NO_PRICE, dtype=np.int64)
+        self._rate = np.zeros(len(points), dtype=np.uint8)
+        self._clock = np.zeros(2, dtype=np.int64)
         self._seq = state.checkpoint_seq
         self._latest_s = state.plant_time_s
         self._told_behind = False
         self._scan = self._now_s = self._used = 0
         self._border_s = 0
         self._pending: Checkpoint | None = None
-        self._calendar = None
+        self._change: Change | None = None
+        self._schedules: Schedules | None = None
+        self._desk: Desk | None = None
 
     def bill(self, instant: Instant, work: Columns) -> None:
         """Bill one scan: read work.points raw, quality and source time; write the money of points and accounts."""
         self._scan = instant.scan
         self._now_s = instant.utc_ns // NS_PER_S
+        self._clock[:] = self._now_s, instant.scan
         self._watch_time()
-        calendar = self._calendar_now()
-        used, waiting = kernel.bill_scan(
-            instant.scan,
-            self._now_s,
-            work.points.raw,
-            work.points.quality,
-            work.points.source_time,
-            self._terms,
-            self._state,
-            self._balance,
-            self._account_scan,
-            calendar.entries,
-            calendar.first,
-            self._rows,
-            self._used,
-            len(self._rows) - len(self._state),  # the rest is kept for closing every open charge at a cut
-        )
-        self._used = used
-        self.waiting = Waiting(used, waiting)
+        desk = self._desk_now()
+        points = work.points
+        if len(self._rated):
+            for rate in range(RATES_MOST):
+                read = getattr(points, RATE_COLUMNS[rate])[self._rated]
+                self._rate_raw[self._rated, rate] = np.where(points.rate_check[self._rated] == USED, read, NO_REGISTER)
+        waiting = self._pass(work, desk, 0, self._virtual_from)
+        if self._virtual is not None:
+            self._virtual(self._state[:, S_BILLED_MILLI], instant)
+            waiting += self._pass(work, desk, self._virtual_from, len(self._state))
+        kernel.keep_rates(desk, self._rated, points.raw, points.source_time)
+        self.waiting = Waiting(self._used, waiting)
         if self._now_s >= self._border_s:
-            self._price_now(calendar)
+            self._show_all(desk)
         self._publish(work)
+
+    def _pass(self, work: Columns, desk: Desk, low: int, high: int) -> int:
+        """Bill points [low, high); return how many wait for room."""
+        points, room = work.points, len(self._rows) - len(self._state)  # the rest is kept for closing all at a cut
+        self._used, waiting = kernel.bill_scan(
+            self._scan, self._now_s, points.raw, points.quality, points.source_time, desk, self._used, room, low, high
+        )
+        return int(waiting)
 
     def cut(self) -> Checkpoint | None:
         """Return what is to be committed, or None when nothing changed. The same one again until it was applied."""
@@ -142,8 +176,9 @@ class BillingEngine:
         if checkpoint is not self._pending:
             raise ValueError(f"checkpoint {checkpoint.seq} is not the one that is pending")
         self._committed -= checkpoint.account_nano
-        self._account_scan[checkpoint.account_nano > 0] = self._scan + 1
+        self._account_scan[checkpoint.account_nano != 0] = self._scan + 1
         self._saved[checkpoint.point_rows] = checkpoint.points
+        self._saved_terms[checkpoint.point_rows] = checkpoint.point_terms
         self._seq = checkpoint.seq
         self._pending = None
 
@@ -157,29 +192,113 @@ class BillingEngine:
 
     # ---- changes by a person; each is one Change in the next cut, or Refused and nothing happened
 
+    def point(self, row: int) -> PointSpec:
+        """Return what a supply point is billed by now."""
+        return self._supplies.points[row]
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plans in force, with what was published since the start."""
+        return tuple(self._supplies.plans)
+
+    @property
+    def accounts(self) -> tuple[AccountSpec, ...]:
+        """The accounts in the order of their rows, with those adopted since the start."""
+        return tuple(self._supplies.accounts)
+
     def doubt(self, row: int) -> Doubt:
-        """Return what is doubtful about a point. Refused "hold.none": it is not held."""
-        raise Refused("billing.unready", "this engine takes no changes yet")
+        """Return what is doubtful about a point. Refused "hold.none", "hold.not-for-a-person", "hold.no-reading"."""
+        return self._clerk().doubt(row)
 
     def release(self, row: int, act: Act, rollover: bool = False) -> Change:
         """Believe the doubtful register: bill up to it. rollover: also one that went back, as rolled over."""
-        raise Refused("billing.unready", "this engine takes no changes yet")
+        return self._attempt(act, "release", [row], lambda clerk: clerk.release(row, rollover))
 
     def reject(self, row: int, act: Act) -> Change:
         """Bill on from the doubtful register without charging what lies before it."""
-        raise Refused("billing.unready", "this engine takes no changes yet")
+        return self._attempt(act, "reject", [row], lambda clerk: clerk.reject(row))
 
     def retarget(self, targets: Sequence[Target], act: Act) -> Change:
         """Bill points by other terms from now on, all of them or none."""
-        raise Refused("billing.unready", "this engine takes no changes yet")
+
+        def change(clerk: changing.Clerk) -> dict[str, Any]:
+            entries = []
+            for target in targets:
+                after = changing.wanted(self._supplies, target)
+                entries.append(clerk.settle(target, after))
+                self._supplies.set(target.row, after)
+            desk = self._renewed()
+            clerk.desk = desk
+            for target in targets:
+                clerk.carry(target)
+            return {"points": entries}
+
+        if len({target.row for target in targets}) != len(targets) or not targets:
+            raise Refused("point.twice", "name each supply point once")
+        return self._attempt(act, "retarget", [target.row for target in targets], change)
 
     def publish(self, plans: Sequence[Plan], act: Act) -> Change:
         """Take new bodies of plans, or new plans. What they say of the past must be what was said before."""
-        raise Refused("billing.unready", "this engine takes no changes yet")
+
+        def change(clerk: changing.Clerk) -> dict[str, Any]:
+            self._supplies.publish(plans)
+            rows = [row for row, point in enumerate(self._supplies.points) if point.tariff in touched]
+            for row in rows:
+                clerk.cut(row)
+                self._supplies.number(row)
+            clerk.desk = self._renewed()
+            for row in rows:
+                clerk.carry(Target(row))
+            return {"plans": [plan.id for plan in plans], "points": [self._supplies.points[row].id for row in rows]}
+
+        changing.check_publication(self._supplies, {plan.id: plan for plan in plans}, self._now_s)
+        names = {plan.id for plan in plans}
+        touched = {index for index, plan in enumerate(self._supplies.plans) if plan.id in names}
+        rows = [row for row, point in enumerate(self._supplies.points) if point.tariff in touched]
+        return self._attempt(act, "publish", rows, change)
 
     def adopt(self, account: AccountSpec) -> int:
         """Give an account that was opened while running the next spare row; return the row. No Change: memory only."""
-        raise Refused("billing.unready", "this engine takes no changes yet")
+        supplies = self._supplies
+        if any(known.id == account.id for known in supplies.accounts):
+            raise Refused("account.exists", f"account {account.id} is open already; choose another id")
+        if len(supplies.accounts) == supplies.rooms:
+            raise Refused("account.no-room", "no spare row is left; raise [ledger] spare_accounts and restart the core")
+        supplies.accounts.append(account)
+        self._account_scan[len(supplies.accounts) - 1] = self._scan + 1
+        return len(supplies.accounts) - 1
+
+    def _clerk(self) -> changing.Clerk:
+        if self._desk is None:
+            raise Refused("billing.no-scan", "no scan was billed yet; try again in a second")
+        return changing.Clerk(self._desk, self._supplies, self._scan, self._used, len(self._rows) - len(self._state))
+
+    def _attempt(
+        self, act: Act, kind: str, rows: Sequence[int], change: Callable[[changing.Clerk], dict[str, Any]]
+    ) -> Change:
+        """Carry out a change and keep it for the next cut; when it is refused, put everything back as it was."""
+        if self._change is not None or self._pending is not None:
+            raise Refused("billing.busy", "another change waits for the data base; try again when it is committed")
+        clerk, before = self._clerk(), (self._desk, self._schedules, self._border_s, self._supplies.copy())
+        state, balance, scans = self._state[rows], self._balance.copy(), self._account_scan.copy()
+        shown = self._price.copy(), self._rate.copy()
+        try:
+            document = change(clerk)
+        except (Refused, ConfigurationError) as refusal:
+            self._desk, self._schedules, self._border_s, supplies = before
+            self._supplies.become(supplies)
+            self._state[rows] = state
+            self._balance[:], self._account_scan[:] = balance, scans
+            self._price[:], self._rate[:] = shown
+            if isinstance(refusal, ConfigurationError):
+                raise Refused("billing.terms", str(refusal)) from refusal
+            raise
+        self._used = clerk.used
+        body = {**document, **act.document, "at_s": self._now_s}
+        self._change = Change(act.key, act.kind or kind, act.who, act.station, act.memo, body)
+        return self._change
+
+    # ---- within
 
     def _watch_time(self) -> None:
         """Say once when plant time runs behind what was billed: no reading counts until it has caught up."""
@@ -192,20 +311,26 @@ class BillingEngine:
             logger.error("plant time is {} s behind the last billing; nothing is billed until they meet", behind_s)
 
     def _new_checkpoint(self) -> Checkpoint | None:
-        used = charging.close_all(self._state, self._terms, self._rows, self._used)
+        used = self._used if self._desk is None else charging.close_all(self._desk, self._used)
         dirty = self._unsaved()
-        if used == 0 and len(dirty) == 0:
+        if used == 0 and len(dirty) == 0 and self._change is None:
             return None
         rows = self._rows[:used].copy()
-        rows.flags.writeable = False
-        points = self._state[dirty, :STATE_KEPT]
-        points.flags.writeable = False
+        points, terms = self._state[dirty, :STATE_KEPT], self._supplies.table[dirty, T_TERMS]
         spent = np.zeros(len(self._balance), dtype=np.int64)
-        np.add.at(spent, self._terms[rows[:, R_POINT], T_ACCOUNT], rows[:, R_NANO])
-        spent.flags.writeable = False
+        np.add.at(spent, self._payers()[rows[:, R_TERMS]], rows[:, R_NANO])
+        for table in (rows, points, terms, spent):
+            table.flags.writeable = False
         assert np.array_equal(self._balance, self._committed - spent), "live balance is not committed less charges"
-        self._used = 0
-        return Checkpoint(self._seq + 1, self._now_s, rows, dirty, points, spent)
+        self._used, change, self._change = 0, self._change, None
+        return Checkpoint(
+            self._seq + 1, self._now_s, rows, dirty, points, spent, self._supplies.listed(), change, terms,
+            tuple(account.id for account in self._supplies.accounts),
+        )  # fmt: skip
+
+    def _payers(self) -> npt.NDArray[np.int64]:
+        """Return the row of the account that pays, for every number of terms."""
+        return np.array(self._supplies.payers, dtype=np.int64)
 
     def _unsaved(self) -> npt.NDArray[np.int64]:
         """Return the points whose state the books do not know: register or hold differs, or its time is old."""
@@ -213,40 +338,50 @@ class BillingEngine:
         differs = (now[:, S_LAST_RAW] != saved[:, S_LAST_RAW]) | (now[:, S_HELD] != saved[:, S_HELD])
         differs |= now[:, S_LAST_S] - saved[:, S_LAST_S] >= STATE_REFRESH_S
         differs |= now[:, S_BILLED_MILLI] != saved[:, S_BILLED_MILLI]
+        differs |= now[:, S_CHARGED_NANO] != saved[:, S_CHARGED_NANO]
         differs |= (now[:, S_LAST_S] >= 0) & (saved[:, S_LAST_S] < 0)
+        differs |= self._supplies.table[:, T_TERMS] != self._saved_terms
         return np.flatnonzero(differs)
 
-    def _calendar_now(self) -> Calendar:
-        """Return a calendar that covers every unbilled second; unroll a new window when this one ends soon."""
-        calendar = self._calendar
-        if calendar is not None and self._now_s + CALENDAR_MARGIN_S < calendar.to_s:
-            return calendar
+    def _desk_now(self) -> Desk:
+        """Return tables whose schedules cover every unbilled second; unroll a new window when this one ends soon."""
+        covered = self._schedules is not None and self._now_s + SCHEDULE_MARGIN_S < self._schedules.to_s
+        return self._desk if covered and self._desk is not None else self._renewed()
+
+    def _renewed(self) -> Desk:
+        """Unroll the plans over a new window; open charges go on where they are."""
         known = self._state[self._state[:, S_LAST_S] >= 0, S_LAST_S]
         oldest_s = min(int(known.min()) if len(known) else self._now_s, self._now_s)
-        from_s = max(oldest_s, self._now_s - CALENDAR_PAST_S_MAX) - DAY_S
-        renewed = unroll_all(self._plans, from_s, self._now_s + CALENDAR_AHEAD_S)
-        old_to_s = calendar.to_s if calendar is not None else NEVER
-        charging.renew_all(self._state, self._terms, renewed.entries, renewed.first, old_to_s)
-        self._calendar = renewed
+        from_s = max(oldest_s, self._now_s - SCHEDULE_PAST_S_MAX) - DAY_S
+        old_to_s = self._schedules.to_s if self._schedules is not None else NEVER
+        found = self._schedules = unroll_all(self._supplies.pairs(), from_s, self._now_s + SCHEDULE_AHEAD_S)
+        self._desk = Desk(
+            terms=self._supplies.table,
+            state=self._state,
+            rate_raw=self._rate_raw,
+            split=np.zeros((SPLIT_HEIGHT, RATES_MOST), dtype=np.int64),
+            balance_nano=self._balance,
+            account_scan=self._account_scan,
+            price_micro=self._price,
+            rate=self._rate,
+            now_s=self._clock,
+            rows=self._rows,
+            entries=found.entries,
+            prices=found.prices,
+            bounds=found.bounds,
+            volume=found.volume,
+            first=found.first,
+        )
+        charging.renew_all(self._desk, old_to_s)
         self._border_s = 0
-        return renewed
+        return self._desk
 
-    def _price_now(self, calendar: Calendar) -> None:
-        """Find the price in force for every point and the next second at which one changes."""
-        price = np.full(len(self._plans), -1, dtype=np.int64)
-        rate = np.zeros(len(self._plans), dtype=np.uint8)
-        self._border_s = calendar.to_s
-        for tariff in range(len(self._plans)):
-            entries = calendar.entries[calendar.first[tariff] : calendar.first[tariff + 1]]
-            k = int(np.searchsorted(entries[:, C_START_S], self._now_s, side="right")) - 1
-            price[tariff] = entries[k, C_PRICE]
-            rate[tariff] = max(int(entries[k, C_RATE]), 0)
-            self._border_s = min(self._border_s, int(entries[k + 1, C_START_S]))
-        of_point = self._terms[:, T_TARIFF]
-        changed = (price[of_point] != self._price) | (rate[of_point] != self._rate)
-        self._state[changed, S_CHANGED_SCAN] = self._scan
-        self._price = price[of_point]
-        self._rate = rate[of_point]
+    def _show_all(self, desk: Desk) -> None:
+        """Show the price in force at every point, and find the next second at which one changes."""
+        charging.show_all(desk)
+        starts = desk.entries[:, E_START_S]
+        later = starts[starts > self._now_s]
+        self._border_s = int(later.min()) if len(later) else self._now_s + 1
 
     def _publish(self, work: Columns) -> None:
         points, accounts = work.points, work.accounts
@@ -256,8 +391,8 @@ class BillingEngine:
         points.rate[:] = self._rate
         points.held[:] = self._state[:, S_HELD]
         np.maximum(points.changed_scan, self._state[:, S_CHANGED_SCAN].astype(np.uint64), out=points.changed_scan)
-        known = len(self._balance)  # the image has spare rows behind
-        accounts.balance_nano[:known] = self._balance
-        accounts.committed_nano[:known] = self._committed
+        known = min(len(self._balance), len(accounts.balance_nano))  # the image may have spare rows behind
+        accounts.balance_nano[:known] = self._balance[:known]
+        accounts.committed_nano[:known] = self._committed[:known]
         changed = accounts.changed_scan[:known]
-        np.maximum(changed, self._account_scan.astype(np.uint64), out=changed)
+        np.maximum(changed, self._account_scan[:known].astype(np.uint64), out=changed)

@@ -3,10 +3,10 @@
 Rule: plain functions over int64 tables and scalars; no `self`, no allocation, explicit signatures, compiled before the
 first scan. `reference.py` says the same slowly; tests hold the two against each other.
 
-Per point an *open charge* runs from (OPEN_RAW, OPEN_S) to (LAST_RAW, LAST_S) inside one calendar entry and grows with
-each reading. It becomes a row when the entry ends, when the register rolls over, or when the engine cuts a checkpoint.
-An interval that crosses rate borders is split in proportion to whole seconds, cumulatively rounded down, so that the
-parts add up to the whole exactly; each part is a row that carries both readings.
+Per point an *open charge* runs from (OPEN_RAW, OPEN_S) to (LAST_RAW, LAST_S) inside one entry of its schedule and one
+tier, and grows with each reading. It becomes a row when the entry ends, when the next tier begins, when the register
+rolls over, or when the engine cuts a checkpoint. An interval that crosses borders is split (charging.py); each part is
+a row that carries both readings.
 """
 
 from typing import Any, Final
@@ -15,8 +15,11 @@ import numba
 import numpy.typing as npt
 
 from billing_core.bounds import TOTAL_MAX
-from billing_core.charging import COLUMN, INT, TABLE, close, place, weigh, write_split
+from billing_core.charging import close, find, label, place, show, slices, spread
 from billing_core.columns import (
+    E_PERIOD,
+    E_PRICES,
+    E_RATE,
     HELD_JUMP,
     HELD_LIMIT,
     HELD_METER,
@@ -24,6 +27,11 @@ from billing_core.columns import (
     HELD_NONE,
     HELD_RANGE,
     HELD_REVERSE,
+    KIND_ESTIMATE,
+    KIND_METERED,
+    METHOD_PERSON,
+    R_KIND,
+    RATES_MOST,
     S_BILLED_MILLI,
     S_CHANGED_SCAN,
     S_CHARGED_NANO,
@@ -35,24 +43,26 @@ from billing_core.columns import (
     S_LAST_RAW,
     S_LAST_S,
     S_MOVED_S,
+    S_OPEN_BOUND,
     S_OPEN_END_S,
     S_OPEN_PRICE,
+    S_PERIOD,
+    S_POSITION_MILLI,
+    S_RATE_RAW,
     T_ACCOUNT,
     T_MAX_MILLI_PER_S,
     T_MILLI_PER_COUNT,
     T_MODULUS,
     T_READING_MAX_MILLI,
-    T_TARIFF,
+    T_SCHEDULE,
     Table,
 )
 from billing_core.compiled import compiled
+from billing_core.desk import COLUMN, DESK, INT, PAIR, TABLE, Desk
 from billing_core.registers import REFRESH_S_MAX, follow
 
 NS_PER_S: Final = 1_000_000_000
 UNCERTAIN_FROM: Final = 0x4000_0000  # OPC 10000-4: the two top bits are 00 for Good; only Good is billed
-
-PAIR: Final = numba.types.UniTuple(numba.int64, 2)
-
 WAITING: Final = -1  # no room for the rows of this point now; its register stands and is billed later
 
 
@@ -93,12 +103,11 @@ def judge(state: Table, terms: Table, i: int, raw: int, now_s: int) -> tuple[int
     return reason, counts
 
 
-@compiled((TABLE, TABLE, TABLE, COLUMN, INT, INT, INT, INT), INT)
-def begin(
-    state: Table, terms: Table, entries: Table, first: npt.NDArray[Any], scan: int, i: int, raw: int, now_s: int
-) -> int:
+@compiled((DESK, INT, INT, INT, INT))
+def begin(desk: Desk, scan: int, i: int, raw: int, now_s: int) -> int:
     """Take the first good reading of point i as the register from which it is billed; return HELD_NONE or a reason."""
-    if raw < 0 or raw >= terms[i, T_MODULUS]:
+    state = desk.state
+    if raw < 0 or raw >= desk.terms[i, T_MODULUS]:
         return HELD_RANGE
     if state[i, S_HELD] == HELD_METER:
         return HELD_METER
@@ -106,89 +115,98 @@ def begin(
     state[i, S_LAST_S] = state[i, S_FIRST_S] = state[i, S_MOVED_S] = now_s
     state[i, S_HELD] = HELD_NONE
     state[i, S_CHANGED_SCAN] = scan
-    place(state, terms, entries, first, i)
+    place(desk, i)
     return HELD_NONE
 
 
-@compiled((TABLE, TABLE, COLUMN, COLUMN, TABLE, COLUMN, TABLE, INT, INT, INT, INT, INT, INT, INT), PAIR)
-def charge(
-    state: Table,
-    terms: Table,
-    balance_nano: npt.NDArray[Any],
-    account_scan: npt.NDArray[Any],
-    entries: Table,
-    first: npt.NDArray[Any],
-    rows: Table,
-    used: int,
-    room: int,
-    scan: int,
-    i: int,
-    raw: int,
-    now_s: int,
-    counts: int,
-) -> tuple[int, int]:
+@compiled((DESK, INT, INT, INT, INT, INT, INT, INT), PAIR)
+def charge(desk: Desk, used: int, room: int, scan: int, i: int, raw: int, now_s: int, counts: int) -> tuple[int, int]:
     """Charge `counts` to point i and debit its account. Return (HELD_NONE, WAITING or a reason to hold, rows used)."""
-    milli = counts * terms[i, T_MILLI_PER_COUNT]
-    grows = now_s <= state[i, S_OPEN_END_S] and state[i, S_OPEN_PRICE] >= 0 and raw >= state[i, S_LAST_RAW]
-    parts = nano = k = 0
+    state, account = desk.state, desk.terms[i, T_ACCOUNT]
+    milli = counts * desk.terms[i, T_MILLI_PER_COUNT]
+    position, period = state[i, S_POSITION_MILLI] + milli, state[i, S_PERIOD]
+    grows = now_s <= state[i, S_OPEN_END_S] and state[i, S_OPEN_PRICE] >= 0
+    grows = grows and raw >= state[i, S_LAST_RAW] and position <= state[i, S_OPEN_BOUND]
+    parts = nano = 0
     if grows:
         nano = milli * state[i, S_OPEN_PRICE]
     elif counts > 0:
-        parts, nano, k = weigh(entries, first, terms[i, T_TARIFF], state[i, S_LAST_S], now_s, milli)
+        parts, nano, position, period = spread(desk, used, i, raw, now_s, milli, 0)
         if parts < 0:
             return HELD_NO_PRICE, used
-    account = terms[i, T_ACCOUNT]
-    billed = state[i, S_BILLED_MILLI] + milli
-    charged = state[i, S_CHARGED_NANO] + nano
-    if billed > TOTAL_MAX or charged > TOTAL_MAX or balance_nano[account] - nano < -TOTAL_MAX:
+    billed, charged = state[i, S_BILLED_MILLI] + milli, state[i, S_CHARGED_NANO] + nano
+    left_nano = desk.balance_nano[account] - nano
+    if billed > TOTAL_MAX or abs(charged) > TOTAL_MAX or abs(left_nano) > TOTAL_MAX or position > TOTAL_MAX:
         return HELD_LIMIT, used
     if not grows:
         if used + parts + 1 > room:
             return WAITING, used
-        used = close(state, terms, rows, used, i)
+        used = close(desk, used, i)
         if counts > 0:
-            used = write_split(state, entries, rows, used, i, k, raw, now_s, milli)
+            spread(desk, used, i, raw, now_s, milli, 1)
+            used += parts
     state[i, S_LAST_RAW] = raw
     state[i, S_LAST_S] = now_s
     if counts > 0:
         state[i, S_MOVED_S] = now_s
+        state[i, S_POSITION_MILLI] = position
+        state[i, S_PERIOD] = period
         state[i, S_BILLED_MILLI] = billed
         state[i, S_CHARGED_NANO] = charged
         state[i, S_CHANGED_SCAN] = scan
-        balance_nano[account] -= nano
-        account_scan[account] = scan
+        desk.balance_nano[account] = left_nano
+        desk.account_scan[account] = scan
     if not grows:
-        place(state, terms, entries, first, i)
+        place(desk, i)
+        show(desk, i)
     return HELD_NONE, used
 
 
-@compiled((TABLE, TABLE, COLUMN, COLUMN, TABLE, COLUMN, TABLE, INT, INT, INT, INT, INT, INT), PAIR)
-def bill_point(
-    state: Table,
-    terms: Table,
-    balance_nano: npt.NDArray[Any],
-    account_scan: npt.NDArray[Any],
-    entries: Table,
-    first: npt.NDArray[Any],
-    rows: Table,
-    used: int,
-    room: int,
-    scan: int,
-    i: int,
-    raw: int,
-    now_s: int,
-) -> tuple[int, int]:
+@compiled((DESK, INT, INT, INT, INT, INT), PAIR)
+def estimate(desk: Desk, used: int, room: int, scan: int, i: int, milli: int) -> tuple[int, int]:
+    """Charge a quantity that a person gave, at the price of the present instant, between the last register and now.
+
+    Return (HELD_NONE, WAITING or why it cannot be charged, rows used); nothing is done unless HELD_NONE.
+    """
+    state, account, at_s = desk.state, desk.terms[i, T_ACCOUNT], desk.now_s[0]
+    schedule = desk.terms[i, T_SCHEDULE]
+    k = find(desk.entries, desk.first[schedule], desk.first[schedule + 1], at_s)
+    if k < 0 or desk.entries[k, E_PRICES] < 0:
+        return HELD_NO_PRICE, used
+    if desk.entries[k, E_PERIOD] != state[i, S_PERIOD]:
+        state[i, S_POSITION_MILLI], state[i, S_PERIOD] = 0, desk.entries[k, E_PERIOD]
+    parts, nano, position = slices(desk, used, k, state[i, S_POSITION_MILLI], milli, 0)
+    billed, charged = state[i, S_BILLED_MILLI] + milli, state[i, S_CHARGED_NANO] + nano
+    left_nano = desk.balance_nano[account] - nano
+    if billed > TOTAL_MAX or abs(charged) > TOTAL_MAX or abs(left_nano) > TOTAL_MAX:
+        return HELD_LIMIT, used
+    if used + parts + 1 > room:
+        return WAITING, used
+    used = close(desk, used, i)
+    slices(desk, used, k, state[i, S_POSITION_MILLI], milli, 1)
+    label(desk, used, used + parts, i, state[i, S_LAST_RAW], at_s, state[i, S_LAST_S], at_s, desk.entries[k, E_RATE],
+          METHOD_PERSON)  # fmt: skip
+    for row in range(used, used + parts):
+        if desk.rows[row, R_KIND] == KIND_METERED:
+            desk.rows[row, R_KIND] = KIND_ESTIMATE
+    state[i, S_POSITION_MILLI], state[i, S_BILLED_MILLI], state[i, S_CHARGED_NANO] = position, billed, charged
+    state[i, S_CHANGED_SCAN] = desk.account_scan[account] = scan
+    desk.balance_nano[account] = left_nano
+    return HELD_NONE, used + parts
+
+
+@compiled((DESK, INT, INT, INT, INT, INT, INT), PAIR)
+def bill_point(desk: Desk, used: int, room: int, scan: int, i: int, raw: int, now_s: int) -> tuple[int, int]:
     """Bill one reading of point i by all the rules. Return (rows used, 1 when the point waits for room, else 0)."""
+    state = desk.state
     if state[i, S_LAST_S] < 0:
-        reason = begin(state, terms, entries, first, scan, i, raw, now_s)
+        reason = begin(desk, scan, i, raw, now_s)
     else:
-        reason, counts = judge(state, terms, i, raw, now_s)
+        reason, counts = judge(state, desk.terms, i, raw, now_s)
         if reason == HELD_NONE:
-            reason, used = charge(
-                state, terms, balance_nano, account_scan, entries, first, rows, used, room, scan, i, raw, now_s, counts
-            )
+            reason, used = charge(desk, used, room, scan, i, raw, now_s, counts)
     if reason > HELD_NONE:
-        hold(state, terms, scan, i, reason, raw, now_s)
+        hold(state, desk.terms, scan, i, reason, raw, now_s)
     elif reason == WAITING:
         return used, 1
     elif state[i, S_HELD] != HELD_NONE:
@@ -197,73 +215,39 @@ def bill_point(
     return used, 0
 
 
-@compiled(
-    (INT, INT, COLUMN, numba.uint32[::1], COLUMN, TABLE, TABLE, COLUMN, COLUMN, TABLE, COLUMN, TABLE, INT,
-     INT),
-    PAIR,
-)  # fmt: skip
+@compiled((DESK, COLUMN, COLUMN, COLUMN), numba.void)
+def keep_rates(desk: Desk, rated: npt.NDArray[Any], raw: npt.NDArray[Any], source_ns: npt.NDArray[Any]) -> None:
+    """Remember the rate registers that were read with the register billed last. rated: rows of points that have any."""
+    for i in rated:
+        if desk.state[i, S_LAST_S] == source_ns[i] // NS_PER_S and desk.state[i, S_LAST_RAW] == raw[i]:
+            for rate in range(RATES_MOST):
+                desk.state[i, S_RATE_RAW + rate] = desk.rate_raw[i, rate]
+
+
+@compiled((INT, INT, COLUMN, numba.uint32[::1], COLUMN, DESK, INT, INT, INT, INT), PAIR)
 def bill_scan(
     scan: int,
     instant_s: int,
     raw: npt.NDArray[Any],
     quality: npt.NDArray[Any],
     source_ns: npt.NDArray[Any],
-    terms: Table,
-    state: Table,
-    balance_nano: npt.NDArray[Any],
-    account_scan: npt.NDArray[Any],
-    entries: Table,
-    first: npt.NDArray[Any],
-    rows: Table,
+    desk: Desk,
     used: int,
     room: int,
+    low: int,
+    high: int,
 ) -> tuple[int, int]:
-    """Bill one scan of all points. Return (rows used, points that wait because there is no room for their rows).
+    """Bill one scan of points [low, high). Return (rows used, points that wait as there is no room for their rows).
 
     raw, source_ns  (n_points,) int64 counts and ns UTC     quality  (n_points,) uint32; only Good is billed
-    terms, state    (n_points, ...) int64, see columns.py; state in place
-    balance_nano, account_scan  (n_accounts,) int64, in place; a balance may go below zero
-    rows  (capacity, ROW_WIDTH) int64; rows[used:room] may be written. Readings later than instant_s are not billed.
+    desk  changed in place; rows[used:room] may be written. Readings later than instant_s are not billed.
     Exact: nano = milli * micro. Overflow is excluded by bounds.py.  See docs/billing.md
     """
     waiting = 0
-    for i in range(state.shape[0]):
+    for i in range(low, high):
         now_s = source_ns[i] // NS_PER_S
-        last_s = state[i, S_LAST_S]
-        if quality[i] >= UNCERTAIN_FROM or now_s <= last_s or now_s > instant_s:
+        if quality[i] >= UNCERTAIN_FROM or now_s <= desk.state[i, S_LAST_S] or now_s > instant_s:
             continue
-        last_raw, price = state[i, S_LAST_RAW], state[i, S_OPEN_PRICE]
-        if (
-            last_s >= 0
-            and raw[i] >= last_raw
-            and raw[i] < terms[i, T_MODULUS]
-            and now_s <= state[i, S_OPEN_END_S]
-            and price >= 0
-            and state[i, S_HELD] == HELD_NONE
-        ):  # the common case of bill_point, on scalars: a call that carries arrays costs more than the billing
-            per_count = terms[i, T_MILLI_PER_COUNT]
-            reason, counts = follow(
-                last_raw, last_s, state[i, S_MOVED_S], raw[i], now_s, per_count, terms[i, T_MODULUS],
-                terms[i, T_MAX_MILLI_PER_S], terms[i, T_READING_MAX_MILLI],
-            )  # fmt: skip
-            milli = counts * per_count
-            nano = milli * price
-            account = terms[i, T_ACCOUNT]
-            billed, charged = state[i, S_BILLED_MILLI] + milli, state[i, S_CHARGED_NANO] + nano
-            left_nano = balance_nano[account] - nano
-            if reason == HELD_NONE and billed <= TOTAL_MAX and charged <= TOTAL_MAX and left_nano >= -TOTAL_MAX:
-                state[i, S_LAST_RAW] = raw[i]
-                state[i, S_LAST_S] = now_s
-                if counts > 0:
-                    state[i, S_MOVED_S] = now_s
-                    state[i, S_BILLED_MILLI] = billed
-                    state[i, S_CHARGED_NANO] = charged
-                    state[i, S_CHANGED_SCAN] = scan
-                    balance_nano[account] = left_nano
-                    account_scan[account] = scan
-                continue
-        used, waits = bill_point(
-            state, terms, balance_nano, account_scan, entries, first, rows, used, room, scan, i, raw[i], now_s
-        )
+        used, waits = bill_point(desk, used, room, scan, i, raw[i], now_s)
         waiting += waits
     return used, waiting

@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from billing_core.columns import HELD_METER, HELD_NONE, NEVER, S_HELD, S_LAST_S, STATE_KEPT, Table
+from billing_core.columns import (
+    HELD_METER,
+    HELD_NONE,
+    NEVER,
+    NO_REGISTER,
+    RATES_MOST,
+    S_HELD,
+    S_LAST_S,
+    S_RATE_RAW,
+    STATE_KEPT,
+    Table,
+)
 from billing_core.plan import Plan, TierOptions
 
 
@@ -109,15 +120,18 @@ class Checkpoint:
     rows: Table  # (k, ROW_WIDTH) charges, in the order they were closed
     point_rows: npt.NDArray[np.int64]  # (m,) points whose state changed
     points: Table  # (m, STATE_KEPT) their state
-    account_nano: npt.NDArray[np.int64]  # (n_accounts,) what the charges debit, >= 0
+    account_nano: npt.NDArray[np.int64]  # (n_accounts,) what the charges debit
     terms: tuple[Terms, ...] = ()  # what rows and points are billed by: their terms columns index this
     change: Change | None = None
+    point_terms: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # (m,) of points
+    accounts: tuple[str, ...] = ()  # account ids by row
 
 
 def fresh_state(points: int, accounts: int) -> BillingState:
     """Return the state of empty books: no reading yet, every balance zero."""
     kept = np.zeros((points, STATE_KEPT), dtype=np.int64)
     kept[:, S_LAST_S] = NEVER
+    kept[:, S_RATE_RAW : S_RATE_RAW + RATES_MOST] = NO_REGISTER
     nobody = np.zeros(0, dtype=np.int64)
     return BillingState(0, 0, kept, np.zeros(accounts, dtype=np.int64), nobody)
 

@@ -18,7 +18,7 @@ from loguru import logger
 
 from billing_core import books, ledger, postbook, sql
 from billing_core.books import Book
-from billing_core.columns import R_NANO, R_POINT, STATE_KEPT
+from billing_core.columns import R_NANO, R_POINT, S_POSITION_MILLI
 from billing_core.credit import StopRecord
 from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
 from billing_core.plan import Plan
@@ -286,7 +286,7 @@ class LedgerStore:
         if len(checkpoint.point_rows) == 0:
             return
         ids = [self._points[row].id for row in checkpoint.point_rows]
-        columns = [checkpoint.points[:, column].tolist() for column in range(STATE_KEPT)]
+        columns = [checkpoint.points[:, column].tolist() for column in range(S_POSITION_MILLI)]  # tiers follow
         await cursor.execute(sql.SAVE_POINTS, [ids, self._terms[checkpoint.point_rows].tolist(), *columns])
 
     async def _do(self, wish: Wish, answer: Callable[[Cursor, Posted], Awaitable[T]]) -> T:

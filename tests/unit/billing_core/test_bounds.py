@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_core import charging
-from billing_core.bounds import PRICE_MICRO_MAX, RATE_MAX, SECONDS_MAX, TOTAL_MAX, check_bounds, terms_table
+from billing_core import rate_registers
+from billing_core.bounds import PRICE_MICRO_MAX, RATE_MAX, SECONDS_MAX, TOTAL_MAX, check_bounds
 from billing_core.columns import HELD, S_BILLED_MILLI, S_HELD
 from billing_core.compiled import compiled
+from billing_core.desk import INT
 from billing_core.engine import BillingEngine
 from billing_core.plan import Slot
 from scada.errors import ConfigurationError
@@ -36,7 +37,7 @@ def test_terms_beyond_the_scale_are_refused(change: dict[str, int]) -> None:
     faults = check_bounds(points, TARIFFS)
     assert {fault.place.split(".")[0] for fault in faults} == {"p1", "p2"}  # all of them, not the first
     with pytest.raises(ConfigurationError):
-        terms_table(points, TARIFFS)
+        BillingEngine(points, ACCOUNTS, TARIFFS)
 
 
 @pytest.mark.parametrize("price", [-2, PRICE_MICRO_MAX + 1])
@@ -57,9 +58,9 @@ def test_a_split_never_overflows(quantity: int, total_s: int, data: st.DataObjec
     assert compiled == quantity * elapsed_s // total_s
 
 
-@compiled((charging.INT, charging.INT, charging.INT))
+@compiled((INT, INT, INT))
 def _split(quantity: int, elapsed_s: int, total_s: int) -> int:
-    return charging.split(quantity, elapsed_s, total_s)
+    return rate_registers.split(quantity, elapsed_s, total_s)
 
 
 def test_at_the_limit_the_dearest_reading_is_exact_and_one_more_count_is_held() -> None:
