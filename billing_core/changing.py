@@ -223,10 +223,14 @@ class Clerk:
         }
 
 
+def check_row(supplies: Supplies, row: int) -> None:
+    """Refused "point.unknown"."""
+    if not 0 <= row < len(supplies.points):
+        raise Refused("point.unknown", f"there is no supply point in row {row}")
+
+
 def wanted(supplies: Supplies, target: Target) -> PointSpec:
-    """Return the point as a target wants it. Refused: "point.unknown", "account.unknown", "plan.unknown"."""
-    if not 0 <= target.row < len(supplies.points):
-        raise Refused("point.unknown", f"there is no supply point in row {target.row}")
+    """Return the point as a target wants it. Refused: "account.unknown", "plan.unknown", "plan.unit"."""
     point = supplies.points[target.row]
     given: dict[str, Any] = {
         name: value

@@ -279,6 +279,8 @@ class BillingEngine:
         """Carry out a change and keep it for the next cut; when it is refused, put everything back as it was."""
         if self._change is not None or self._pending is not None:
             raise Refused("billing.busy", "another change waits for the data base; try again when it is committed")
+        for row in rows:
+            changing.check_row(self._supplies, row)
         clerk, before = self._clerk(), (self._desk, self._schedules, self._border_s, self._supplies.copy())
         state, balance, scans = self._state[rows], self._balance.copy(), self._account_scan.copy()
         shown = self._price.copy(), self._rate.copy()
