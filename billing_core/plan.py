@@ -26,6 +26,7 @@ TIERS_MOST: Final = 8  # widest table of tiers the kernel holds; the widest in p
 WORKING: Final = "working"
 WEEKEND: Final = "weekend"
 HOLIDAY: Final = "holiday"
+MAKE_UP: Final = "make_up"  # 调休: a Saturday or Sunday that is worked; also of kind working
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class DayTable:
     """The slots of some days. Exactly one table of a version fits any date, and its slots cover the day once."""
 
     seasons: tuple[Season, ...]  # none: all year
-    kinds: frozenset[str]  # WORKING, WEEKEND, HOLIDAY, "mon" .. "sun" or the name of a special day; empty: every kind
+    kinds: frozenset[str]  # WORKING, WEEKEND, HOLIDAY, MAKE_UP, "mon" .. "sun", names of special days; empty: all
     slots: tuple[Slot, ...]
 
 

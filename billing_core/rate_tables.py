@@ -9,22 +9,12 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from billing_core.plan import (
-    FOREVER_S,
-    HOLIDAY,
-    MINUTES_OF_DAY,
-    WEEKEND,
-    WORKING,
-    DayTable,
-    Plan,
-    Season,
-    Version,
-)
+from billing_core.plan import FOREVER_S, MINUTES_OF_DAY, Plan, Version
+from billing_core.schedule import tables_at
 
 DaySlots = tuple[tuple[int, int, int], ...]  # (start minute, end minute, index into RATES), ascending
 Week = tuple[DaySlots, ...]  # seven
 
-SATURDAY: Final = 5
 SAMPLE_FIRST: Final = date(2024, 1, 1).toordinal()  # a leap year: every (month, day) there is
 SAMPLE_DAYS: Final = 366 + 365  # and another, so that every (month, day) but 29 February falls on two weekdays
 S_PER_DAY: Final = 86_400
@@ -57,7 +47,7 @@ def disagreement(plan: Plan, week: Week) -> str:
 
 def slots_on(version: Version, day: int) -> DaySlots:
     """Return the slots of a version on a date (proleptic ordinal)."""
-    table = next(table for table in version.tables if _fits(table, version, day))
+    table = version.tables[tables_at(version, day)[0]]
     return tuple((slot.start_minute, slot.end_minute, slot.rate) for slot in table.slots)
 
 
@@ -86,28 +76,3 @@ def _days(version: Version) -> Iterator[int]:
     for _, dates in version.days.special:
         named |= dates
     yield from sorted(day for day in named if first <= day < last)
-
-
-def _fits(table: DayTable, version: Version, day: int) -> bool:
-    in_season = not table.seasons or any(_in_season(season, day) for season in table.seasons)
-    return in_season and (not table.kinds or _kind(version, day) in table.kinds)
-
-
-def _in_season(season: Season, day: int) -> bool:
-    when = date.fromordinal(day)
-    at = (when.month, when.day)
-    if season.first <= season.last:
-        return season.first <= at <= season.last
-    return at >= season.first or at <= season.last
-
-
-def _kind(version: Version, day: int) -> str:
-    """Return the kind of a date, as plan.py defines it."""
-    for name, dates in version.days.special:
-        if day in dates:
-            return name
-    if day in version.days.holidays:
-        return HOLIDAY
-    if day in version.days.make_up:
-        return WORKING
-    return WEEKEND if (day - 1) % 7 >= SATURDAY else WORKING

@@ -26,7 +26,19 @@ from billing_core.columns import (
     UNBOUNDED_MILLI,
     Table,
 )
-from billing_core.plan import HOLIDAY, RATES, TIERS_MOST, WEEKEND, WORKING, Days, Plan, TierOptions, Tiers, Version
+from billing_core.plan import (
+    HOLIDAY,
+    MAKE_UP,
+    RATES,
+    TIERS_MOST,
+    WEEKEND,
+    WORKING,
+    Days,
+    Plan,
+    TierOptions,
+    Tiers,
+    Version,
+)
 from billing_core.zones import DAY_S, EPOCH_DAY, local_day, midnight_s, stretches
 
 __all__ = ["DAY_S", "Schedule", "Schedules", "entry_at", "midnight_s", "options_used", "unroll", "unroll_all"]
@@ -127,7 +139,7 @@ def kinds_of(days: Days, day: int) -> frozenset[str]:
     if day in days.holidays:
         return frozenset((HOLIDAY,))
     if day in days.make_up:
-        return frozenset((WORKING,))
+        return frozenset((MAKE_UP, WORKING))
     weekday = (day - 1) % 7  # ordinal 1 was a Monday
     return frozenset((WEEKDAYS[weekday], WORKING if weekday < SATURDAY else WEEKEND))
 

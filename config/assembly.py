@@ -10,10 +10,12 @@ from fractions import Fraction
 from typing import Any, Final
 
 from billing_core.account_rules import STANDARD, AccountClass
+from billing_core.plan import TierOptions
 from billing_core.points import AccountSpec, PointSpec
 from config import metering, settings
+from config.day_tables import minute_of
 from config.loader import Sources
-from config.planning import exact, minute_of
+from config.planning import exact, moment_s
 from config.schema import DAYS, NANO, BillingTable, MeterRow, ProfileTable, RegisterTable
 from config.tagging import GATEWAY, METER, device_folders, tag_id
 from drivers.device import NO_ROW, Device, Gateway
@@ -71,6 +73,7 @@ def points(sources: Sources) -> tuple[PointSpec, ...]:
     meters, known = sources.by_id("meter"), sources.by_id("profile")
     account_row = _numbers(sources, "tenant")
     tariff_row = _numbers(sources, "tariff")
+    zone = sources.one("site").timezone
     found = []
     for point in sources.by_id("point").values():
         meter = meters[point.meter]
@@ -90,6 +93,7 @@ def points(sources: Sources) -> tuple[PointSpec, ...]:
                 rate_week=metering.week_of(sources, meter),
                 rates_used=tuple(map(bool, metering.rate_names(profile.billing))),
                 catch_up=point.catch_up,
+                options=TierOptions(point.household, moment_s(point.opened, zone) if point.opened else 0),
             )
         )
     return tuple(found)

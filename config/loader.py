@@ -16,12 +16,14 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from config import schema
+from config import schema, tariff_tables
 from scada.errors import Fault
 
 T = TypeVar("T", bound=schema.Table)
 NAMES_SHOWN_MAX: Final = 12  # a longer list of allowed names is no help
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024  # 100,000 meters need about 10 MB; anything larger is not a configuration
+
+POWER_FACTORS: Final = "power_factor.toml"
 
 # file -> table name -> (model, how often it may stand there). "many" is an array of tables, "map" a table keyed by id.
 SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
@@ -40,7 +42,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
         "station": (schema.StationTable, "many"),
         "rate_table": (schema.RateTable, "many"),
     },
-    "tariffs.toml": {"tariff": (schema.TariffTable, "many")},
+    "tariffs.toml": {"tariff": (tariff_tables.TariffTable, "many")},
+    POWER_FACTORS: {"power_factor": (tariff_tables.PowerFactorSteps, "many")},
     "alarms.toml": {"rule": (schema.RuleTable, "many")},
     "field.toml": {"simulation": (schema.SimulationTable, "one"), "load": (schema.LoadTable, "map")},
 }
@@ -112,7 +115,7 @@ def read_sources(folder: Path) -> Sources:
     """Read every file of a configuration folder and its profiles; faults are collected, never raised."""
     sources = Sources(folder)
     for name, sections in SECTIONS.items():
-        data = _read_toml(folder / name, name, sources)
+        data = _read_toml(_own_or_ours(folder, name), name, sources)
         if data is not None:
             _read_sections(name, sections, data, sources)
         elif name not in OPTIONAL_FILES or (folder / name).is_file():
@@ -128,6 +131,12 @@ def profile_folder(folder: Path) -> Path:
     """Return where a site's meter profiles are: its own `profiles`, or those that come with Wattkeeper."""
     own = folder / "profiles"
     return own if own.is_dir() else Path(__file__).parent / "profiles"
+
+
+def _own_or_ours(folder: Path, name: str) -> Path:
+    """Return the path of a file; tables of power factors come with Wattkeeper when a site has none of its own."""
+    own = folder / name
+    return own if name != POWER_FACTORS or own.is_file() else Path(__file__).parent / name
 
 
 def _read_profiles(sources: Sources) -> None:
@@ -295,6 +304,7 @@ def _fault(model: type[schema.Table], data: Any, file: str, key: str, detail: An
 PATTERN_WORDS: Final = {
     schema.ID_PATTERN: "lower-case letters, digits and hyphens, beginning with a letter or digit",
     schema.MEASURE_PATTERN: "PascalCase: letters and digits, beginning with a capital",
+    schema.DATE_PATTERN: "a date YYYY-MM-DD",
     schema.MINUTE_PATTERN: "a time of day HH:MM from 00:00 to 24:00",
     r"^[A-Z]{3}$": "three capital letters (ISO 4217), for example CNY",
 }

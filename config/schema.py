@@ -22,6 +22,7 @@ DAYS: Final[tuple[Day, ...]] = get_args(Day)
 ID_PATTERN: Final = r"^[a-z0-9][a-z0-9-]*$"
 MEASURE_PATTERN: Final = r"^[A-Z][A-Za-z0-9]*$"
 MINUTE_PATTERN: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+DATE_PATTERN: Final = r"^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))?$"
 RATIO_MAX: Final = 100_000  # a 500 kV transformer has 5000; a larger number is a slip of the finger
 MONEY_MAX: Final = Decimal(1_000_000_000)  # 1e9 major units are 1e18 nano, which int64 still holds with room
 NANO: Final = 1_000_000_000
@@ -214,29 +215,6 @@ class StationTable(Named):
     edge: tuple[EdgeTable, ...]
 
 
-# ---- tariffs.toml ----------------------------------------------------------------------------------------------------
-
-
-class SlotTable(Table):
-    days: tuple[Day, ...] = DAYS
-    start: Minute
-    end: Minute  # exclusive; earlier than `start` means the next day
-    rate: RateName
-
-    @model_validator(mode="after")
-    def _lasts(self) -> "SlotTable":
-        if self.start == self.end or self.start == "24:00":
-            raise ValueError("a slot that lasts: start before 24:00 and different from end")
-        return self
-
-
-class TariffTable(Named):
-    medium: Medium
-    unit: Unit
-    price: dict[RateName, Price]  # currency per unit
-    slot: tuple[SlotTable, ...] = ()  # none: one rate all week
-
-
 # ---- alarms.toml -----------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +326,8 @@ class PointRow(Named):
     room: str = ""
     rate_registers: YesNo = False  # split by the meter's rate registers where its table equals the tariff's
     catch_up: Literal["time", "rate-registers"] = "time"  # how what was used in a gap is spread over rate periods
+    household: Annotated[int, Field(ge=0, le=1000)] = 0  # persons: widens the tiers of a tariff that says so
+    opened: Annotated[str, Field(pattern=DATE_PATTERN)] = ""  # of the tenancy: anniversary and first year of tiers
 
 
 class TenantRow(Named):

@@ -67,9 +67,9 @@ SLIPS = [  # file, old, new, exactly the faults
     ),
     (
         "tariffs.toml",
-        "flat = 0.558 ",
-        "flat = 0.5580001 ",
-        ["tariffs.toml: tariff.e-residential.price.flat: '0.5580001'; allowed: at most 6 decimals"],
+        "flat = 0.52 ",
+        "flat = 0.5200001 ",
+        ["tariffs.toml: tariff.c-commercial.price.flat: '0.5200001'; allowed: at most 6 decimals"],
     ),
     (
         "tariffs.toml",
