@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from billing_core import chart, ledger, reference
 from billing_core.ledger import GENESIS, Transfer
@@ -64,6 +65,12 @@ class ChargeRow(NamedTuple):
     price_micro: int
     milli: int
     nano: int
+    tier: int
+    position_milli: int
+    kind: int
+    method: int
+    reverses_seq: int  # 0: none
+    reverses_line: int
 
 
 class TermsRow(NamedTuple):
@@ -113,7 +120,7 @@ class Books(Protocol):
     def charges(self) -> Iterable[ChargeRow]: ...
     def terms(self) -> Iterable[TermsRow]: ...
     def tariffs(self) -> Iterable[tuple[bytes, Mapping[str, Any]]]: ...
-    def balances(self) -> Iterable[tuple[str, int]]: ...
+    def balances(self) -> Iterable[tuple[str, int, int]]: ...
     def receipts(self) -> Iterable[ReceiptRow]: ...
     def points(self) -> Iterable[PointRow]: ...
 
@@ -145,7 +152,13 @@ class Sums:
 
     balances: Counter[str] = field(default_factory=Counter)
     points: defaultdict[str, PointSum] = field(default_factory=lambda: defaultdict(PointSum))
+    moved: dict[str, int] = field(default_factory=dict)  # account -> last transfer that moved it
     top_ups: dict[int, tuple[Any, ...]] = field(default_factory=dict)  # what their receipts must say
+
+    def move(self, account: str, nano: int, seq: int) -> None:
+        self.balances[account] += nano
+        if nano:
+            self.moved[account] = seq
 
 
 def audit(books: Books) -> Iterator[Difference]:
@@ -179,12 +192,14 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", s
         own_entries, own_charges = entries.of(row.seq), charges.of(row.seq)
         yield from _transfer(row, own_entries, own_charges, hashes)
         yield from _charges(place, own_charges, terms, prices, sums)
-        if row.kind == "charge":
-            yield from _covered(place, own_entries, own_charges, terms)
-        elif own_charges and row.kind != "restatement":
+        if own_charges and row.kind not in ("charge", "restatement"):
             yield Difference(place, f"a {row.kind} carries charges")
+        elif own_charges and own_entries:  # as they were stored until entries became the sums of their charges
+            yield from _covered(place, own_entries, own_charges, terms)
+        for account, nano in _folded(own_charges, terms).items() if not own_entries else ():
+            sums.move(account, nano, row.seq)
         for entry in own_entries:
-            sums.balances[entry.account] += entry.nano
+            sums.move(entry.account, entry.nano, row.seq)
         if row.kind == "topup":
             sums.top_ups[row.seq] = _receipt_of(row, own_entries, sums)
         seq, previous = row.seq, row.hash
@@ -243,7 +258,7 @@ def _charges(
             (part.from_s, part.to_s, part.rate, part.price_micro, part.milli, part.nano)
             for part in prices.parts(term, first, last)
         ]
-        found = [tuple(row[7:]) for row in rows]
+        found = [tuple(row[7:13]) for row in rows]
         if found != expected:
             yield Difference(f"{where}, point {term.point}", f"charged {found}, the reference says {expected}")
         point = sums.points[term.point]
@@ -257,15 +272,21 @@ def _charges(
         point.nano += sum(row.nano for row in rows)
 
 
-def _covered(
-    place: str, entries: tuple[EntryRow, ...], charges: tuple[ChargeRow, ...], terms: Mapping[int, TermsRow]
-) -> Iterator[Difference]:
-    """Compare the entries of a charge transfer with the sum of its charges."""
+def _folded(charges: tuple[ChargeRow, ...], terms: Mapping[int, TermsRow]) -> Counter[str]:
+    """Return the entries of charges: what they debit and credit, account by account."""
     due: Counter[str] = Counter()
     for charge in charges:
         if (term := terms.get(charge.terms)) is not None:
             due[term.account] -= charge.nano
             due[ledger.revenue(term.medium)] += charge.nano
+    return due
+
+
+def _covered(
+    place: str, entries: tuple[EntryRow, ...], charges: tuple[ChargeRow, ...], terms: Mapping[int, TermsRow]
+) -> Iterator[Difference]:
+    """Compare the entries of a charge transfer with the sum of its charges."""
+    due = _folded(charges, terms)
     booked = Counter({entry.account: 0 for entry in entries})
     for entry in entries:
         booked[entry.account] += entry.nano
@@ -277,13 +298,15 @@ def _covered(
 
 
 def _balances(books: Books, sums: Sums) -> Iterator[Difference]:
-    stored = dict(books.balances())
+    stored = {account: (nano, seq) for account, nano, seq in books.balances()}
     for account in sorted(stored.keys() | sums.balances.keys()):
-        if stored.get(account, 0) != sums.balances[account]:
-            yield Difference(
-                f"balance of {account}",
-                f"{stored.get(account)} nano stored, its entries sum to {sums.balances[account]}",
-            )
+        nano, seq = stored.get(account, (0, 0))
+        if nano != sums.balances[account]:
+            text = f"{nano} nano stored, its entries sum to {sums.balances[account]}"
+            yield Difference(f"balance of {account}", text)
+        if seq != sums.moved.get(account, 0):
+            text = f"last moved by transfer {seq}, its entries say {sums.moved.get(account, 0)}"
+            yield Difference(f"balance of {account}", text)
 
 
 def _points(books: Books, sums: Sums) -> Iterator[Difference]:
@@ -341,7 +364,11 @@ def _receipts(books: Books, sums: Sums) -> Iterator[Difference]:
 
 def charges_hash(charges: Iterable[ChargeRow], hashes: Mapping[int, bytes]) -> bytes:
     """Return the hash that ties charges and their terms to their transfer, from rows as they are stored."""
-    return ledger.charges_hash(np.array([charge[2:] for charge in charges], dtype=np.int64), hashes)
+
+    def of_numbers(numbers: npt.NDArray[np.int64]) -> bytes:
+        return b"".join(hashes.get(number, b"") for number in numbers.tolist())  # none only where books were tampered
+
+    return ledger.charges_hash(np.array([charge[2:] for charge in charges], dtype=np.int64), of_numbers)
 
 
 class _Groups:

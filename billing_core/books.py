@@ -3,6 +3,7 @@
 Rule: nothing here begins or ends a transaction; `store.py` does.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,23 +15,30 @@ from psycopg.types.json import Jsonb
 from billing_core import copying, ledger, sql
 from billing_core.columns import (
     R_FROM_S,
+    R_KIND,
+    R_METHOD,
     R_MILLI,
     R_NANO,
     R_POINT,
+    R_POSITION_MILLI,
     R_PRICE_MICRO,
     R_RATE,
     R_RAW_FROM,
     R_RAW_TO,
     R_SEGMENT_FROM_S,
     R_SEGMENT_TO_S,
+    R_TIER,
     R_TO_S,
+    STATE_KEPT,
     Table,
 )
 from billing_core.ledger import Head, Transfer
-from billing_core.plan import Plan
-from billing_core.plan_body import body_hash, plan_body
+from billing_core.pages import ACCOUNTS_A_PAGE, PERSONAL, Accounts, Points
+from billing_core.plan import Plan, TierOptions
+from billing_core.plan_body import plan_of
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.state import BillingState, fresh_state
+from billing_core.state import BillingState, Terms, fresh_state
+from billing_core.termsbook import TermsBook
 from scada.database import Cursor
 
 
@@ -45,21 +53,40 @@ class Book:
     now_us: int
 
 
-# The columns of `charge` after seq and line: terms, then the row of the kernel without its point.
+@dataclass(slots=True)
+class Copies:
+    """The writer's copies of what a transaction needs of the books. Read again when one failed."""
+
+    accounts: Accounts
+    points: Points
+    terms: TermsBook
+
+
+# What ledger.CHARGE names after the terms, as the kernel's row has it; what a row reverses comes last.
 CHARGE_COLUMNS: Final = (
-    R_RAW_FROM, R_FROM_S, R_RAW_TO, R_TO_S, R_SEGMENT_FROM_S, R_SEGMENT_TO_S, R_RATE, R_PRICE_MICRO, R_MILLI, R_NANO
+    R_RAW_FROM, R_FROM_S, R_RAW_TO, R_TO_S, R_SEGMENT_FROM_S, R_SEGMENT_TO_S, R_RATE, R_PRICE_MICRO, R_MILLI, R_NANO,
+    R_TIER, R_POSITION_MILLI, R_KIND, R_METHOD,
 )  # fmt: skip
-CHARGE_SIZES: Final = (4, 8, 8, 8, 8, 8, 8, 2, 8, 8, 8)
+CHARGE_SIZES: Final = (4, 8, 8, 8, 8, 8, 8, 2, 8, 8, 8, 2, 8, 2, 2)
 CHARGE_TIMES: Final = frozenset({2, 4, 5, 6})
 
 
 def charge_columns(rows: Table, terms: npt.NDArray[np.int64]) -> Table:
-    """Return (k, 11) int64: the charges as they are stored, times in whole seconds."""
-    return np.ascontiguousarray(np.column_stack([terms[rows[:, R_POINT]], rows[:, CHARGE_COLUMNS]]), dtype=np.int64)
+    """Return (k, 17) int64, ledger.CHARGE: the charges as they are stored, ordered by their terms.
+
+    terms (k,) the number of each row's terms. Rows of the same terms keep their order, so the intervals of a point go
+    on joining; a checkpoint in which a point has two terms keeps the order it came in.
+    """
+    columns = np.zeros((len(rows), len(ledger.CHARGE)), dtype=np.int64)
+    columns[:, 0] = terms
+    columns[:, 1 : 1 + len(CHARGE_COLUMNS)] = rows[:, CHARGE_COLUMNS]
+    if len(np.unique(terms)) == len(np.unique(rows[:, R_POINT])):
+        columns = columns[np.argsort(terms, kind="stable")]
+    return columns
 
 
 async def copy_charges(cursor: Cursor, seq: int, columns: Table) -> None:
-    """Append the charges of one transfer; columns (k, 11) int64 as charge_columns returns them."""
+    """Append the charges of one transfer; columns (k, 17) int64 as charge_columns returns them."""
     fields = [
         copying.Field(np.full(len(columns), seq, dtype=np.int64), 8),
         copying.Field(np.arange(len(columns), dtype=np.int64), 4),
@@ -71,14 +98,8 @@ async def copy_charges(cursor: Cursor, seq: int, columns: Table) -> None:
         await copy.write(copying.body(fields))
 
 
-async def post(
-    cursor: Cursor, head: Head, transfer: Transfer, posted_at_us: int, document: Mapping[str, Any] | None = None
-) -> Head:
-    """Append one transfer to the chain and move the balances; return the new head.
-
-    document: what transfer.document_hash is the hash of
-    """
-    assert transfer.document_hash == ledger.document_hash(document)
+async def append(cursor: Cursor, head: Head, transfer: Transfer, posted_at_us: int) -> Head:
+    """Append one transfer to the chain; return the new head."""
     seq = head.seq + 1
     hashed = ledger.chain(head.hash, ledger.canonical(transfer, seq, posted_at_us))
     await cursor.execute(
@@ -98,17 +119,69 @@ async def post(
             "hash": hashed,
         },
     )
-    given = {
-        "seq": seq,
-        "accounts": [account for account, _ in transfer.entries],
-        "nanos": [nano for _, nano in transfer.entries],
-    }
-    await cursor.execute(sql.POST_ENTRIES, given)
-    await cursor.execute(sql.MOVE_BALANCES, given)
-    assert cursor.rowcount == len({account for account, _ in transfer.entries}), "every entry has a balance"
-    if document is not None:
-        await cursor.execute(sql.ADD_DOCUMENT, {"seq": seq, "body": Jsonb(document)})
     return Head(seq, hashed)
+
+
+async def post(
+    cursor: Cursor,
+    accounts: Accounts,
+    head: Head,
+    transfer: Transfer,
+    posted_at_us: int,
+    document: Mapping[str, Any] | None = None,
+) -> Head:
+    """Append one transfer with its entries and document, and move the balances; return the new head.
+
+    document: what transfer.document_hash is the hash of
+    """
+    assert transfer.document_hash == ledger.document_hash(document)
+    head = await append(cursor, head, transfer, posted_at_us)
+    if transfer.entries:
+        moved: Counter[str] = Counter()
+        for account, nano in transfer.entries:
+            moved[account] += nano
+        given = {
+            "seq": head.seq,
+            "accounts": [account for account, _ in transfer.entries],
+            "nanos": [nano for _, nano in transfer.entries],
+        }
+        await cursor.execute(sql.POST_ENTRIES, given)
+        await keep_balances(cursor, accounts, accounts.move(moved, head.seq))
+    if document is not None:
+        await cursor.execute(sql.ADD_DOCUMENT, {"seq": head.seq, "body": Jsonb(document)})
+    return head
+
+
+def move_by_charges(copies: Copies, columns: Table, seq: int) -> npt.NDArray[np.int64]:
+    """Debit wallets and credit revenue by charges; return the numbers of the pages that changed."""
+    moved = np.zeros(len(copies.accounts), dtype=np.int64)
+    wallets, revenues = copies.terms.wallets(columns[:, 0]), copies.terms.revenues(columns[:, 0])
+    nano = columns[:, ledger.CHARGE.index("nano")]
+    np.subtract.at(moved, wallets, nano)
+    np.add.at(moved, revenues, nano)
+    numbers = np.flatnonzero(moved)
+    return copies.accounts.move_numbers(numbers, moved[numbers], seq)
+
+
+async def keep_balances(cursor: Cursor, accounts: Accounts, pages: npt.NDArray[np.int64]) -> None:
+    await cursor.execute(sql.KEEP_BALANCES, {"pages": pages.tolist(), "body": accounts.packed(pages)})
+
+
+async def keep_points(cursor: Cursor, points: Points, pages: npt.NDArray[np.int64]) -> None:
+    await cursor.execute(sql.KEEP_POINTS, {"pages": pages.tolist(), "body": points.packed(pages)})
+
+
+async def read_copies(cursor: Cursor) -> Copies:
+    """Read the books' balances and registers."""
+    await cursor.execute(sql.READ_ACCOUNTS)
+    rows = [(str(account), str(currency)) for account, currency in await cursor.fetchall()]
+    await cursor.execute(sql.READ_BALANCES, binary=True)
+    accounts = Accounts(rows, [(page, body) for page, body in await cursor.fetchall()])
+    await cursor.execute(sql.READ_SLOTS)
+    slots = {str(point): int(slot) for point, slot in await cursor.fetchall()}
+    await cursor.execute(sql.READ_POINTS, binary=True)
+    points = Points.read(slots, [(page, body) for page, body in await cursor.fetchall()])
+    return Copies(accounts, points, TermsBook())
 
 
 async def keep(cursor: Cursor, book: Book) -> None:
@@ -129,15 +202,22 @@ async def one(cursor: Cursor) -> tuple[Any, ...]:
     return row
 
 
-async def open_accounts(cursor: Cursor, accounts: Iterable[tuple[str, str, str, str, str]]) -> None:
-    """Open ledger accounts (id, kind, name_zh, name_en, currency) that are not open yet."""
-    ids, kinds, zh, en, currencies = map(list, zip(*accounts, strict=True))
-    given = {"ids": ids, "kinds": kinds, "zh": zh, "en": en, "currencies": currencies}
+async def open_accounts(cursor: Cursor, accounts: Accounts, rows: Iterable[tuple[str, str, str, str, str]]) -> None:
+    """Open ledger accounts (id, kind, name_zh, name_en, currency) that are not open yet; names may change later."""
+    rows = list(rows)
+    fresh = [row[0] for row in rows if row[0] not in accounts]
+    numbers = [accounts.open(row[0], row[4]) for row in rows]
+    ids, kinds, zh, en, currencies = map(list, zip(*rows, strict=True))
+    given = {"ids": ids, "kinds": kinds, "zh": zh, "en": en, "currencies": currencies, "numbers": numbers}
     await cursor.execute(sql.OPEN_ACCOUNTS, given)
-    await cursor.execute(sql.OPEN_BALANCES, given)
+    if fresh:
+        pages = np.unique(np.array([accounts.numbers[account] for account in fresh]) // ACCOUNTS_A_PAGE)
+        await keep_balances(cursor, accounts, pages)
 
 
-async def open_chart(cursor: Cursor, points: Sequence[PointSpec], accounts: Sequence[AccountSpec]) -> None:
+async def open_chart(
+    cursor: Cursor, open_now: Accounts, points: Sequence[PointSpec], accounts: Sequence[AccountSpec]
+) -> None:
     currency = accounts[0].currency if accounts else "CNY"
     chart = [
         (ledger.CASH, "cash", "现金", "Cash", currency),
@@ -148,62 +228,63 @@ async def open_chart(cursor: Cursor, points: Sequence[PointSpec], accounts: Sequ
         (ledger.revenue(medium), "revenue", medium, medium, currency) for medium in sorted({p.medium for p in points})
     ]
     chart += [(ledger.wallet(a.id), "wallet", a.name_zh, a.name_en, a.currency) for a in accounts]
-    await open_accounts(cursor, chart)
+    await open_accounts(cursor, open_now, chart)
 
 
-async def enter_terms(
-    cursor: Cursor, points: Sequence[PointSpec], accounts: Sequence[AccountSpec], plans: Sequence[Plan]
-) -> tuple[npt.NDArray[np.int64], dict[int, bytes]]:
-    """Enter bodies of plans and terms of supply that are new.
+def terms_of(point: PointSpec, account: AccountSpec, plan: Plan) -> Terms:
+    """Return the terms that the configuration gives a supply point."""
+    return Terms(
+        point.id, point.meter, account.id, point.medium, point.unit, point.milli_per_count, point.modulus_counts,
+        plan, point.options,
+    )  # fmt: skip
 
-    Return (n_points,) the number of each point's terms, and the hash of the terms of each number.
-    """
-    hashes = []
-    for plan in plans:
-        body = plan_body(plan)
-        hashes.append(body_hash(body))
-        await cursor.execute(sql.ADD_TARIFF, {"hash": hashes[-1], "tariff": plan.id, "body": Jsonb(body)})
-    numbers = np.zeros(len(points), dtype=np.int64)
-    terms_hashes: dict[int, bytes] = {}
-    for row, point in enumerate(points):
-        given: Mapping[str, Any] = {
-            "point": point.id,
-            "meter": point.meter,
-            "account": ledger.wallet(accounts[point.account].id),
-            "medium": point.medium,
-            "unit": point.unit,
-            "milli_per_count": point.milli_per_count,
-            "modulus_counts": point.modulus_counts,
-            "tariff": hashes[point.tariff],
-            "household": 0,
-            "opened_s": 0,
-        }
-        await cursor.execute(sql.FIND_TERMS, given)
-        if (found := await cursor.fetchone()) is None:
-            await cursor.execute(sql.ADD_TERMS, given)
-            await cursor.execute(sql.FIND_TERMS, given)
-            found = await one(cursor)
-        numbers[row] = found[0]
-        terms_hashes[int(found[0])] = ledger.terms_hash(given)
-    return numbers, terms_hashes
+
+def terms_of_all(points: Sequence[PointSpec], accounts: Sequence[AccountSpec], plans: Sequence[Plan]) -> list[Terms]:
+    """Return the terms that the configuration gives each supply point."""
+    return [terms_of(point, accounts[point.account], plans[point.tariff]) for point in points]
 
 
 async def read_state(
-    cursor: Cursor, book: Book, points: Sequence[PointSpec], accounts: Sequence[AccountSpec]
+    cursor: Cursor,
+    book: Book,
+    copies: Copies,
+    points: Sequence[PointSpec],
+    accounts: Sequence[AccountSpec],
+    plans: Sequence[Plan],
 ) -> BillingState:
+    """Return the state that the engine begins with."""
     kept = fresh_state(len(points), len(accounts)).points
-    rows = {point.id: row for row, point in enumerate(points)}
-    changed: list[int] = []
-    await cursor.execute(sql.READ_POINTS)
-    for name, meter, modulus, *state in await cursor.fetchall():
-        if name in rows:
-            point = points[rows[name]]
-            kept[rows[name], : len(state)] = state
-            if (meter, modulus) != (point.meter, point.modulus_counts):
-                changed.append(rows[name])
-    await cursor.execute(sql.READ_BALANCES)
-    balances = {str(account): int(nano) for account, nano in await cursor.fetchall()}
-    committed = np.array([balances[ledger.wallet(account.id)] for account in accounts], dtype=np.int64)
+    stored, slots = copies.points.state, copies.points.slots
+    rows = np.array([row for row, point in enumerate(points) if point.id in slots], dtype=np.int64)
+    places = np.array([slots[points[row].id] for row in rows], dtype=np.int64)
+    kept[rows] = stored[places, 1 : 1 + STATE_KEPT]
+    numbers = stored[places, 0]
+    terms = await _read_terms(cursor, numbers, {plan.id: plan for plan in plans})
+    by_person = {
+        int(row): terms[int(number)]
+        for row, number, personal in zip(rows, numbers, stored[places, PERSONAL], strict=True)
+        if personal
+    }
+    changed = [
+        int(row)
+        for row, number in zip(rows, numbers, strict=True)
+        if int(row) not in by_person
+        and (terms[int(number)].meter, terms[int(number)].modulus_counts)
+        != (points[row].meter, points[row].modulus_counts)
+    ]
+    committed = np.array([copies.accounts.balance(ledger.wallet(a.id)) for a in accounts], dtype=np.int64)
     return BillingState(
-        book.checkpoint_seq, book.plant_time_s, kept, committed, np.array(changed, dtype=np.int64)
-    )  # fmt: skip
+        book.checkpoint_seq, book.plant_time_s, kept, committed, np.array(changed, dtype=np.int64), by_person
+    )
+
+
+async def _read_terms(cursor: Cursor, numbers: npt.NDArray[np.int64], plans: Mapping[str, Plan]) -> dict[int, Terms]:
+    """Return number -> terms; with the configured plan of that name, which knows the past of the stored one."""
+    await cursor.execute(sql.READ_TERMS, {"numbers": np.unique(numbers).tolist()})
+    found: dict[int, Terms] = {}
+    stored: dict[str, Plan] = {}
+    for row in await cursor.fetchall():
+        plan_id, body = row[-2:]
+        plan = plans.get(plan_id) or stored.get(plan_id) or stored.setdefault(plan_id, plan_of(body))
+        found[row[0]] = Terms(row[1], row[2], row[3], row[4], row[5], row[6], row[7], plan, TierOptions(row[8], row[9]))
+    return found

@@ -6,7 +6,7 @@ cash and clearing go below zero by what was received, so that every transfer, an
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,12 @@ CHANNELS: Final = ("cash", "transfer", "card", "wechat", "alipay")  # how money 
 NANO_PER_UNIT: Final = 1_000_000_000
 TERMS: Final = ("point", "meter", "account", "medium", "unit", "milli_per_count", "modulus_counts", "tariff")
 OPTIONS: Final = ("household", "opened_s")  # hashed only where they say something: older terms keep their hash
+
+CHARGE: Final = (
+    "terms", "raw_from", "from_s", "raw_to", "to_s", "segment_from_s", "segment_to_s", "rate", "price_micro", "milli",
+    "nano", "tier", "position_milli", "kind", "method", "reverses_seq", "reverses_line",
+)  # fmt: skip
+CHARGE_FIRST: Final = CHARGE.index("tier")
 
 Entry = tuple[str, int]  # account id, nano
 
@@ -117,14 +123,16 @@ def chain(previous: bytes, body: bytes) -> bytes:
     return hashlib.sha256(previous + body).digest()
 
 
-def charges_hash(columns: npt.NDArray[np.int64], terms: Mapping[int, bytes]) -> bytes:
+def charges_hash(columns: npt.NDArray[np.int64], terms: Callable[[npt.NDArray[np.int64]], bytes]) -> bytes:
     """Return the hash that ties charges, and the terms they name, to their transfer.
 
-    columns: (k, 11), as stored, the number of the terms first; terms: number -> terms_hash
+    columns: (k, len(CHARGE)) as stored; terms: numbers -> their terms_hash one after the other
+    Rows that say nothing in the columns after CHARGE_FIRST are hashed without them, as they were before there were any.
     """
-    digest = hashlib.sha256(np.ascontiguousarray(columns, dtype="<i8").tobytes())
-    for number in np.unique(columns[:, 0]).tolist():
-        digest.update(terms.get(number, b""))  # none only where the books were tampered with
+    plain = not columns[:, CHARGE_FIRST:].any()
+    hashed = columns[:, :CHARGE_FIRST] if plain else columns
+    digest = hashlib.sha256(np.ascontiguousarray(hashed, dtype="<i8").tobytes())
+    digest.update(terms(np.unique(columns[:, 0])))
     return digest.digest()
 
 
@@ -160,13 +168,6 @@ def revenue(medium: str) -> str:
 def source_of(channel: str) -> str:
     """Return the ledger account that money of a channel comes from."""
     return CASH if channel == "cash" else f"clearing:{channel}"
-
-
-def charge_entries(wallets: Mapping[str, int], media: Mapping[str, int]) -> tuple[Entry, ...]:
-    """Return the entries of one checkpoint: every wallet debited, each medium's revenue credited, no zeros."""
-    debits = [(wallet(account), -nano) for account, nano in sorted(wallets.items()) if nano]
-    credits = [(revenue(medium), nano) for medium, nano in sorted(media.items()) if nano]
-    return (*debits, *credits)
 
 
 def top_up_refusal(limits: TopUpLimits, amount_nano: int, balance_nano: int, key: str, channel: str) -> Refused | None:

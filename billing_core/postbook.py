@@ -6,6 +6,7 @@ Rule: nothing here begins or ends a transaction; `store.py` does.
 from billing_core import books, chart, ledger, posting, sql
 from billing_core.books import Book
 from billing_core.ledger import CASH, Head, Transfer
+from billing_core.pages import Accounts
 from billing_core.posting import Posted, Wish
 from scada.database import Cursor
 from scada.errors import Refused
@@ -23,16 +24,16 @@ async def find(cursor: Cursor, key: str) -> Posted | None:
     return Posted(seq, key, kind, entries, memo, document, plant_time_s, who, station)
 
 
-async def differs(cursor: Cursor, posted: Posted, wish: Wish) -> Refused | None:
+async def differs(cursor: Cursor, accounts: Accounts, posted: Posted, wish: Wish) -> Refused | None:
     """Return why a posting is not what is asked for now, judged by the balances that stood before it."""
-    now, then = await _chart(cursor), dict[str, int]()
+    then: dict[str, int] = {}
     while True:  # each round knows one account more; build asks for few
         try:
-            return posting.rebuilt_differs(posted, wish, lambda account: _known(then, now, account))
+            return posting.rebuilt_differs(posted, wish, lambda account: _known(then, accounts, account))
         except _Unknown as unknown:
             await cursor.execute(sql.MOVED_SINCE, {"account": unknown.account, "seq": posted.seq})
             moved = int((await books.one(cursor))[0])
-            then[unknown.account] = now[unknown.account][1] - moved
+            then[unknown.account] = accounts.balance(unknown.account) - moved
 
 
 class _Unknown(Exception):
@@ -41,45 +42,35 @@ class _Unknown(Exception):
         self.account = account
 
 
-def _known(then: dict[str, int], now: dict[str, tuple[str, int]], account: str) -> int:
-    if account not in now:
+def _known(then: dict[str, int], accounts: Accounts, account: str) -> int:
+    if account not in accounts:
         return 0
     if account not in then:
         raise _Unknown(account)
     return then[account]
 
 
-async def _chart(cursor: Cursor) -> dict[str, tuple[str, int]]:
-    """Return ledger account -> (currency, nano) of every account that is open."""
-    await cursor.execute(sql.CHART)
-    return {str(account): (str(currency), int(nano)) for account, currency, nano in await cursor.fetchall()}
-
-
-async def post(cursor: Cursor, book: Book, wish: Wish, site: str, at_s: int) -> tuple[Posted, Head]:
+async def post(cursor: Cursor, book: Book, accounts: Accounts, wish: Wish, site: str, at_s: int) -> tuple[Posted, Head]:
     """Build, check and append one posting; open the accounts it needs, write the trade's own rows."""
-    known = await _chart(cursor)
 
     def balances(account: str) -> int:
-        if account not in known and chart.kind_of(account) == "wallet":
+        if account not in accounts and chart.kind_of(account) == "wallet":
             raise Refused("account.unknown", f"there is no account {account.partition(':')[2]!r}")
-        return known[account][1] if account in known else 0
+        return accounts.balance(account)
 
     draft = wish.build(balances)
-    posting.check(draft, lambda account: known[account][1] if account in known else 0)
-    currency = known[CASH][0] if CASH in known else ""
-    opened = posting.new_accounts(draft, {account: money for account, (money, _) in known.items()}, currency)
+    posting.check(draft, accounts.balance)
+    opened = posting.new_accounts(draft, accounts.currencies, accounts.currencies.get(CASH, ""))
     if opened:
-        await books.open_accounts(cursor, opened)
+        await books.open_accounts(cursor, accounts, opened)
     transfer = Transfer(
         wish.key, wish.kind, site, at_s, wish.who, wish.station, draft.memo, draft.entries,
         document_hash=ledger.document_hash(draft.document),
     )  # fmt: skip
-    head = await books.post(cursor, book.head, transfer, book.now_us, draft.document)
+    head = await books.post(cursor, accounts, book.head, transfer, book.now_us, draft.document)
     if draft.also is not None:
         await draft.also(cursor, head.seq)
-    after = {account: known[account][1] if account in known else 0 for account, _ in draft.entries}
-    for account, nano in draft.entries:
-        after[account] += nano
+    after = {account: accounts.balance(account) for account, _ in draft.entries}
     posted = Posted(
         head.seq, wish.key, wish.kind, draft.entries, draft.memo, draft.document, at_s, wish.who, wish.station,
         credit_now=posting.wallets_of(draft.entries), balances=after,

@@ -57,8 +57,8 @@ class StoredBooks:
     def tariffs(self) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
         return ((row[0], row[1]) for row in self._stream("tariffs", sql.AUDIT_TARIFFS))
 
-    def balances(self) -> Iterator[tuple[str, int]]:
-        return ((row[0], row[1]) for row in self._stream("balances", sql.AUDIT_BALANCES))
+    def balances(self) -> Iterator[tuple[str, int, int]]:
+        return ((row[0], row[1], row[2]) for row in self._stream("balances", sql.AUDIT_BALANCES))
 
     def receipts(self) -> Iterator[ReceiptRow]:
         return map(ReceiptRow._make, self._stream("receipts", sql.AUDIT_RECEIPTS))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from billing_core.columns import HELD_METER
+from billing_core.pages import BALANCE_PAGE_BYTES, POINT_PAGE_BYTES
 
 # --- who may write, and the head of the chain
 
@@ -24,18 +24,18 @@ KEEP_BOOK: Final = """
 # --- what the configuration names
 
 OPEN_ACCOUNTS: Final = """
-    INSERT INTO account (id, kind, name_zh, name_en, currency)
-    SELECT * FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(zh)s::text[], %(en)s::text[], %(currencies)s::text[])
+    INSERT INTO account (id, kind, name_zh, name_en, currency, number)
+    SELECT * FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(zh)s::text[], %(en)s::text[], %(currencies)s::text[],
+                         %(numbers)s::int[])
     ON CONFLICT (id) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en
         WHERE (account.name_zh, account.name_en) <> (excluded.name_zh, excluded.name_en)
 """
-OPEN_BALANCES: Final = """
-    INSERT INTO balance (account, nano, seq) SELECT id, 0, 0 FROM unnest(%(ids)s::text[]) AS id
-    ON CONFLICT (account) DO NOTHING
-"""
-UNUSED_ACCOUNTS: Final = "SELECT account FROM balance WHERE seq = 0 AND account = ANY(%(accounts)s)"
+READ_ACCOUNTS: Final = "SELECT id, currency FROM account ORDER BY number"
+READ_BALANCES: Final = "SELECT page, body FROM balance_page ORDER BY page"
+READ_SLOTS: Final = "SELECT point, slot FROM point_slot"
+READ_POINTS: Final = "SELECT page, body FROM point_page ORDER BY page"
 LATE_CREDITS: Final = """
-    SELECT substr(e.account, 8), e.nano FROM entry e JOIN transfer t USING (seq)
+    SELECT substr(e.account, 8), e.nano FROM posted_entry e JOIN transfer t USING (seq)
     WHERE t.idempotency_key = ANY(%(keys)s) AND e.account LIKE 'wallet:%%' ORDER BY e.seq, e.line
 """
 ADD_TARIFF: Final = """
@@ -47,8 +47,7 @@ ADD_TERMS: Final = """
                        opened_s)
     VALUES (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s,
             %(tariff)s, %(household)s, %(opened_s)s)
-    ON CONFLICT (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s)
-    DO NOTHING
+    RETURNING id
 """
 FIND_TERMS: Final = """
     SELECT id FROM terms
@@ -57,24 +56,25 @@ FIND_TERMS: Final = """
            %(tariff)s, %(household)s, %(opened_s)s)
 """
 
-# --- state
+# --- pages
 
-READ_POINTS: Final = """
-    SELECT s.point, t.meter, t.modulus_counts, s.last_raw, s.last_s, s.moved_s, s.held, s.held_raw, s.held_s,
-           s.first_raw, s.first_s, s.billed_milli, s.charged_nano
-    FROM point_state s JOIN terms t ON t.id = s.terms
+KEEP_BALANCES: Final = f"""
+    INSERT INTO balance_page (page, body)
+    SELECT page, substr(%(body)b, ((k - 1) * {BALANCE_PAGE_BYTES} + 1)::integer, {BALANCE_PAGE_BYTES})
+    FROM unnest(%(pages)s::int[]) WITH ORDINALITY AS o (page, k)
+    ON CONFLICT (page) DO UPDATE SET body = excluded.body
 """
-READ_BALANCES: Final = "SELECT account, nano FROM balance WHERE account LIKE 'wallet:%'"
-# A point that is held for its meter keeps the terms it was last billed by: they are what the meter is compared with.
-SAVE_POINTS: Final = f"""
-    INSERT INTO point_state
-    SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[],
-                         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-    ON CONFLICT (point) DO UPDATE SET
-        terms = CASE WHEN excluded.held = {HELD_METER} THEN point_state.terms ELSE excluded.terms END,
-        last_raw = excluded.last_raw, last_s = excluded.last_s, moved_s = excluded.moved_s,
-        held = excluded.held, held_raw = excluded.held_raw, held_s = excluded.held_s, first_raw = excluded.first_raw,
-        first_s = excluded.first_s, billed_milli = excluded.billed_milli, charged_nano = excluded.charged_nano
+KEEP_POINTS: Final = f"""
+    INSERT INTO point_page (page, body)
+    SELECT page, substr(%(body)b, ((k - 1) * {POINT_PAGE_BYTES} + 1)::integer, {POINT_PAGE_BYTES})
+    FROM unnest(%(pages)s::int[]) WITH ORDINALITY AS o (page, k)
+    ON CONFLICT (page) DO UPDATE SET body = excluded.body
+"""
+OPEN_SLOTS: Final = "INSERT INTO point_slot SELECT * FROM unnest(%(points)s::text[], %(slots)s::int[])"
+READ_TERMS: Final = """
+    SELECT t.id, t.point, t.meter, substr(t.account, 8), t.medium, t.unit, t.milli_per_count, t.modulus_counts,
+           t.household, t.opened_s, v.tariff, v.body
+    FROM terms t JOIN tariff_version v ON v.hash = t.tariff WHERE t.id = ANY(%(numbers)s)
 """
 
 # --- posting
@@ -87,29 +87,20 @@ POST: Final = """
             %(charges_hash)s, %(prev_hash)s, %(hash)s)
 """
 POST_ENTRIES: Final = """
-    INSERT INTO entry (seq, line, account, nano)
+    INSERT INTO posted_entry (seq, line, account, nano)
     SELECT %(seq)s, line - 1, account, nano
     FROM unnest(%(accounts)s::text[], %(nanos)s::bigint[]) WITH ORDINALITY AS given (account, nano, line)
 """
-MOVE_BALANCES: Final = """
-    UPDATE balance SET nano = balance.nano + given.nano, seq = %(seq)s
-    FROM (
-        SELECT account, sum(nano)::bigint AS nano
-        FROM unnest(%(accounts)s::text[], %(nanos)s::bigint[]) AS line (account, nano) GROUP BY account
-    ) AS given
-    WHERE balance.account = given.account
-"""
 ADD_DOCUMENT: Final = "INSERT INTO document (seq, body) VALUES (%(seq)s, %(body)s)"
-CHART: Final = "SELECT a.id, a.currency, b.nano FROM account a JOIN balance b ON b.account = a.id"
 FIND_POSTED: Final = """
     SELECT t.seq, t.kind, t.memo, d.body, extract(epoch FROM t.plant_time)::bigint, t.who, t.station
     FROM transfer t LEFT JOIN document d USING (seq) WHERE t.idempotency_key = %(key)s
 """
-ENTRIES_OF: Final = "SELECT account, nano FROM entry WHERE seq = %(seq)s ORDER BY line"
+ENTRIES_OF: Final = "SELECT account, nano FROM posted_entry WHERE seq = %(seq)s ORDER BY line"
 MOVED_SINCE: Final = "SELECT coalesce(sum(nano), 0)::bigint FROM entry WHERE account = %(account)s AND seq >= %(seq)s"
 COPY_CHARGES: Final = """
     COPY charge (seq, line, terms, raw_from, time_from, raw_to, time_to, segment_from, segment_to, rate, price_micro,
-                 milli, nano)
+                 milli, nano, tier, position_milli, kind, method)
     FROM STDIN (FORMAT BINARY)
 """
 ADD_RECEIPT: Final = """
@@ -145,7 +136,9 @@ OPEN_CREDIT_STOPS: Final = """
 
 # --- audit, read in the order in which it was written
 
-AUDIT_COUNTS: Final = "SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM entry)"
+AUDIT_COUNTS: Final = """
+    SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM posted_entry) + (SELECT count(*) FROM charge)
+"""
 PLANT_TIME: Final = "SELECT extract(epoch FROM plant_time)::bigint FROM book"
 AUDIT_BOOK: Final = "SELECT seq, hash FROM book"
 AUDIT_TRANSFERS: Final = """
@@ -153,11 +146,12 @@ AUDIT_TRANSFERS: Final = """
            (extract(epoch FROM posted_at) * 1000000)::bigint, who, station, memo, charges_hash, prev_hash, hash, d.body
     FROM transfer LEFT JOIN document d USING (seq) ORDER BY seq
 """
-AUDIT_ENTRIES: Final = "SELECT seq, account, nano FROM entry ORDER BY seq, line"
+AUDIT_ENTRIES: Final = "SELECT seq, account, nano FROM posted_entry ORDER BY seq, line"
 AUDIT_CHARGES: Final = """
     SELECT seq, line, terms, raw_from, extract(epoch FROM time_from)::bigint, raw_to,
            extract(epoch FROM time_to)::bigint, extract(epoch FROM segment_from)::bigint,
-           extract(epoch FROM segment_to)::bigint, rate, price_micro, milli, nano
+           extract(epoch FROM segment_to)::bigint, rate, price_micro, milli, nano, tier, position_milli, kind,
+           method, coalesce(reverses_seq, 0), coalesce(reverses_line, 0)
     FROM charge ORDER BY seq, line
 """
 AUDIT_TARIFFS: Final = "SELECT hash, body FROM tariff_version"
@@ -165,7 +159,7 @@ AUDIT_TERMS: Final = (
     "SELECT id, point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s"
     " FROM terms ORDER BY id"
 )
-AUDIT_BALANCES: Final = "SELECT account, nano FROM balance ORDER BY account"
+AUDIT_BALANCES: Final = "SELECT account, nano, seq FROM balance ORDER BY account"
 AUDIT_RECEIPTS: Final = """
     SELECT r.number, r.seq, r.account, r.amount_nano, r.balance_nano, r.currency, r.channel,
            extract(epoch FROM r.plant_time)::bigint, r.who, r.station, a.currency

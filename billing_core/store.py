@@ -6,9 +6,9 @@ is known by its number, a transfer by its idempotency key, so an answer lost wit
 """
 
 import asyncio
+import contextlib
 import platform
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -17,10 +17,11 @@ import numpy.typing as npt
 from loguru import logger
 
 from billing_core import books, ledger, postbook, sql
-from billing_core.books import Book
-from billing_core.columns import R_NANO, R_POINT, S_POSITION_MILLI
+from billing_core.books import Book, Copies
+from billing_core.columns import R_TERMS, Table
 from billing_core.credit import StopRecord
 from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
+from billing_core.pages import Accounts, Points
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.posting import Build, Posted, Same, Wish, wallets_of
@@ -77,9 +78,7 @@ class LedgerStore:
         self._lock = asyncio.Lock()
         self._epoch = 0
         self._points: tuple[PointSpec, ...] = ()
-        self._accounts: tuple[AccountSpec, ...] = ()
-        self._terms: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._terms_hashes: dict[int, bytes] = {}
+        self._copies: Copies | None = None  # None: read them again
         self._unsure: set[str] = set()  # keys of postings whose COMMIT had no answer
 
     async def prepare(
@@ -89,35 +88,30 @@ class LedgerStore:
 
         Raises Refused "ledger.held" while another core writes, "ledger.site" when the books are another site's.
         """
-        async with self._lock, self._database.transaction() as cursor:
+        async with self._writing() as cursor:
             book = await self._take(cursor)
-            await books.open_chart(cursor, points, accounts)
-            terms, terms_hashes = await books.enter_terms(cursor, points, accounts, plans)
-            book.head = await self._post_openings(cursor, book, accounts)
+            copies = self._copies = await books.read_copies(cursor)
+            await books.open_chart(cursor, copies.accounts, points, accounts)
+            terms = books.terms_of_all(points, accounts, plans)
+            await copies.terms.numbers(cursor, copies.accounts, terms)
+            book.head = await self._post_openings(cursor, book, copies.accounts, accounts)
             await books.keep(cursor, book)
-            state = await books.read_state(cursor, book, points, accounts)
-        self._points, self._accounts = tuple(points), tuple(accounts)
-        self._terms, self._terms_hashes, self._epoch = terms, terms_hashes, book.epoch
+            state = await books.read_state(cursor, book, copies, points, accounts, plans)
+        self._points, self._epoch = tuple(points), book.epoch
         self._unsure.clear()  # the balances just read contain them
         return state
 
     async def commit(self, checkpoint: Checkpoint) -> Committed:
         """Write one checkpoint: charges, their transfer, balances and registers, all or nothing. Repeatable."""
-        async with self._lock:
-            async with self._database.transaction() as cursor:
-                book = await self._locked(cursor)
-                late = await self._late_credits(cursor)
-                if book.checkpoint_seq != checkpoint.seq:
-                    if book.checkpoint_seq != checkpoint.seq - 1:
-                        raise Overtaken(f"books are at checkpoint {book.checkpoint_seq}, this is {checkpoint.seq}")
-                    book.head = await self._write_charges(cursor, book, checkpoint)
-                    if checkpoint.change is not None:
-                        book.head = await self._write_change(cursor, book, checkpoint.change, checkpoint.plant_time_s)
-                    await self._save_points(cursor, checkpoint)
-                    book.checkpoint_seq = checkpoint.seq
-                    book.plant_time_s = checkpoint.plant_time_s
-                await books.keep(cursor, book)
-            self._unsure.clear()
+        async with self._writing() as cursor:
+            book = await self._locked(cursor)
+            late = await self._late_credits(cursor)
+            if book.checkpoint_seq != checkpoint.seq:
+                if book.checkpoint_seq != checkpoint.seq - 1:
+                    raise Overtaken(f"books are at checkpoint {book.checkpoint_seq}, this is {checkpoint.seq}")
+                await self._write(cursor, book, checkpoint)
+            await books.keep(cursor, book)
+        self._unsure.clear()
         return Committed(book.head, late)
 
     async def top_up(
@@ -165,12 +159,11 @@ class LedgerStore:
 
     async def renew(self) -> Committed:
         """Keep the lease while there is nothing to commit. Raises Overtaken when another core has the books."""
-        async with self._lock:
-            async with self._database.transaction() as cursor:
-                book = await self._locked(cursor)
-                late = await self._late_credits(cursor)
-                await books.keep(cursor, book)
-            self._unsure.clear()
+        async with self._writing() as cursor:
+            book = await self._locked(cursor)
+            late = await self._late_credits(cursor)
+            await books.keep(cursor, book)
+        self._unsure.clear()
         return Committed(book.head, late)
 
     async def record_stops(self, records: Sequence[StopRecord]) -> None:
@@ -223,26 +216,56 @@ class LedgerStore:
             raise Overtaken(f"core {row[1]!r} has taken the books over")
         return Book(row[2], row[3], Head(row[4], row[5]), row[6], row[8])
 
-    async def _post_openings(self, cursor: Cursor, book: Book, accounts: Sequence[AccountSpec]) -> Head:
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Cursor]:
+        """One transaction at a time; whatever ends it badly makes the copies doubtful."""
+        async with self._lock:
+            try:
+                async with self._database.transaction() as cursor:
+                    yield cursor
+            except BaseException:
+                self._copies = None
+                raise
+
+    async def _post_openings(
+        self, cursor: Cursor, book: Book, open_now: Accounts, accounts: Sequence[AccountSpec]
+    ) -> Head:
         """Open accounts with what the configuration gives them; one that has been used is never opened again."""
-        wanted = {ledger.wallet(account.id): account for account in accounts if account.opening_nano}
-        await cursor.execute(sql.UNUSED_ACCOUNTS, {"accounts": list(wanted)})
-        unused = {row[0] for row in await cursor.fetchall()}
         head = book.head
-        for wallet, account in wanted.items():
-            if wallet in unused:
-                key = f"opening:{account.id}"
+        for account in accounts:
+            wallet = ledger.wallet(account.id)
+            if account.opening_nano and not open_now.used(wallet):
                 entries = ((ledger.OPENING, -account.opening_nano), (wallet, account.opening_nano))
                 transfer = Transfer(
-                    key, "opening", self._site, book.plant_time_s, SYSTEM, CORE, "opening balance", entries
-                )
-                head = await books.post(cursor, head, transfer, book.now_us)
+                    f"opening:{account.id}", "opening", self._site, book.plant_time_s, SYSTEM, CORE, "opening balance",
+                    entries,
+                )  # fmt: skip
+                head = await books.post(cursor, open_now, head, transfer, book.now_us)
         return head
 
-    async def _write_charges(self, cursor: Cursor, book: Book, checkpoint: Checkpoint) -> Head:
-        if len(checkpoint.rows) == 0:
-            return book.head
-        columns = books.charge_columns(checkpoint.rows, self._terms)
+    async def _read_copies(self, cursor: Cursor) -> Copies:
+        if self._copies is None:
+            self._copies = await books.read_copies(cursor)
+        return self._copies
+
+    async def _write(self, cursor: Cursor, book: Book, checkpoint: Checkpoint) -> None:
+        """Write charges, what they move, the change that comes with them, and the registers."""
+        copies = await self._read_copies(cursor)
+        numbers = await copies.terms.numbers(cursor, copies.accounts, checkpoint.terms)
+        if len(checkpoint.rows):
+            columns = books.charge_columns(checkpoint.rows, numbers[checkpoint.rows[:, R_TERMS]])
+            book.head = await self._write_charges(cursor, book, copies, checkpoint, columns)
+        if checkpoint.change is not None:
+            book.head = await self._write_change(cursor, book, copies, checkpoint.change, checkpoint.plant_time_s)
+        if len(checkpoint.point_rows):
+            await self._save_points(cursor, copies.points, checkpoint, numbers[checkpoint.point_terms])
+        book.checkpoint_seq = checkpoint.seq
+        book.plant_time_s = checkpoint.plant_time_s
+
+    async def _write_charges(
+        self, cursor: Cursor, book: Book, copies: Copies, checkpoint: Checkpoint, columns: Table
+    ) -> Head:
+        """Append the transfer of a checkpoint's charges. Its entries are the sums of its charges, stored nowhere."""
         transfer = Transfer(
             key=f"charge:{self._site}:{checkpoint.seq}",
             kind="charge",
@@ -251,14 +274,16 @@ class LedgerStore:
             who=SYSTEM,
             station=CORE,
             memo="",
-            entries=self._charge_entries(checkpoint),
-            charges_hash=ledger.charges_hash(columns, self._terms_hashes),
+            entries=(),
+            charges_hash=ledger.charges_hash(columns, copies.terms.hashes),
         )
-        head = await books.post(cursor, book.head, transfer, book.now_us)
+        head = await books.append(cursor, book.head, transfer, book.now_us)
+        pages = books.move_by_charges(copies, columns, head.seq)
+        await books.keep_balances(cursor, copies.accounts, pages)
         await books.copy_charges(cursor, head.seq, columns)
         return head
 
-    async def _write_change(self, cursor: Cursor, book: Book, change: Change, at_s: int) -> Head:
+    async def _write_change(self, cursor: Cursor, book: Book, copies: Copies, change: Change, at_s: int) -> Head:
         """Enter a change that has already taken place in the engine: it cannot be refused any more."""
         document = {"change": change.kind, **change.document}
         key = change.key
@@ -269,41 +294,33 @@ class LedgerStore:
             key, "change", self._site, at_s, change.who, change.station, change.memo, (),
             document_hash=ledger.document_hash(document),
         )  # fmt: skip
-        return await books.post(cursor, book.head, transfer, book.now_us, document)
+        return await books.post(cursor, copies.accounts, book.head, transfer, book.now_us, document)
 
-    def _charge_entries(self, checkpoint: Checkpoint) -> tuple[ledger.Entry, ...]:
-        wallets = {
-            self._accounts[row].id: int(checkpoint.account_nano[row]) for row in np.flatnonzero(checkpoint.account_nano)
-        }
-        by_point = np.zeros(len(self._points), dtype=np.int64)
-        np.add.at(by_point, checkpoint.rows[:, R_POINT], checkpoint.rows[:, R_NANO])
-        media: Counter[str] = Counter()
-        for row in np.flatnonzero(by_point):
-            media[self._points[row].medium] += int(by_point[row])
-        return ledger.charge_entries(wallets, media)
-
-    async def _save_points(self, cursor: Cursor, checkpoint: Checkpoint) -> None:
-        if len(checkpoint.point_rows) == 0:
-            return
-        ids = [self._points[row].id for row in checkpoint.point_rows]
-        columns = [checkpoint.points[:, column].tolist() for column in range(S_POSITION_MILLI)]  # tiers follow
-        await cursor.execute(sql.SAVE_POINTS, [ids, self._terms[checkpoint.point_rows].tolist(), *columns])
+    async def _save_points(
+        self, cursor: Cursor, points: Points, checkpoint: Checkpoint, numbers: npt.NDArray[np.int64]
+    ) -> None:
+        names = [self._points[row].id for row in checkpoint.point_rows]
+        fresh = points.open(names)
+        if fresh:
+            given = {"points": fresh, "slots": [points.slots[name] for name in fresh]}
+            await cursor.execute(sql.OPEN_SLOTS, given)
+        pages = points.save(names, numbers, checkpoint.points, checkpoint.change is not None)
+        await books.keep_points(cursor, points, pages)
 
     async def _do(self, wish: Wish, answer: Callable[[Cursor, Posted], Awaitable[T]]) -> T:
         """Post once per key, and answer in the same transaction."""
-        async with self._lock:
-            try:
-                async with self._database.transaction() as cursor:
-                    book = await self._locked(cursor)
-                    posted = await self._repeated(cursor, wish)
-                    if posted is None:
-                        posted = await self._post(cursor, book, wish)
-                    answered = await answer(cursor, posted)
-            except (DatabaseAway, asyncio.CancelledError):
-                self._unsure.add(wish.key)
-                raise
-            self._unsure.discard(wish.key)
-            return answered
+        try:
+            async with self._writing() as cursor:
+                book = await self._locked(cursor)
+                posted = await self._repeated(cursor, wish)
+                if posted is None:
+                    posted = await self._post(cursor, book, wish)
+                answered = await answer(cursor, posted)
+        except (DatabaseAway, asyncio.CancelledError):
+            self._unsure.add(wish.key)
+            raise
+        self._unsure.discard(wish.key)
+        return answered
 
     async def _repeated(self, cursor: Cursor, wish: Wish) -> Posted | None:
         """Return what was posted under this key before; Refused when that was something else."""
@@ -313,7 +330,7 @@ class LedgerStore:
         if wish.same is not None:
             refused = wish.same(posted)
         else:
-            refused = await postbook.differs(cursor, posted, wish)
+            refused = await postbook.differs(cursor, (await self._read_copies(cursor)).accounts, posted, wish)
         if refused is not None:
             raise refused
         owed = wallets_of(posted.entries) if wish.key in self._unsure else {}
@@ -323,7 +340,8 @@ class LedgerStore:
         at_s = wish.at_s
         if at_s is None:
             at_s = self._clock.utc_ns() // NS_PER_S if self._clock is not None else book.plant_time_s
-        posted, book.head = await postbook.post(cursor, book, wish, self._site, at_s)
+        accounts = (await self._read_copies(cursor)).accounts
+        posted, book.head = await postbook.post(cursor, book, accounts, wish, self._site, at_s)
         book.plant_time_s = at_s
         await books.keep(cursor, book)
         return posted

@@ -43,7 +43,7 @@ async def entries(cursor: Any, account: str) -> list[EntryLine]:
     """Return the latest movements of an account other than charges, newest first."""
     await cursor.execute(
         """
-        SELECT t.plant_time, t.kind, t.memo, e.nano, t.who FROM entry e JOIN transfer t USING (seq)
+        SELECT t.plant_time, t.kind, t.memo, e.nano, t.who FROM posted_entry e JOIN transfer t USING (seq)
         WHERE e.account = %s AND t.kind <> 'charge' ORDER BY e.seq DESC LIMIT %s
         """,
         (wallet(account), ENTRIES_MAX),

@@ -42,11 +42,6 @@ def test_the_canonical_form_is_fixed() -> None:
     assert ledger.chain(GENESIS, body) == hashlib.sha256(b"\0" * 32 + body).digest()
 
 
-def test_charge_entries_sum_to_zero_and_leave_out_nothing_but_zeros() -> None:
-    entries = ledger.charge_entries({"a": 3, "b": 0, "c": 4}, {"water": 7, "gas": 0})
-    assert entries == (("wallet:a", -3), ("wallet:c", -4), ("revenue:water", 7))
-
-
 @pytest.mark.parametrize(
     ("amount_nano", "balance_nano", "key", "code"),
     [

@@ -1,0 +1,92 @@
+"""Terms of supply as the books number them: which number stands for which meter, purse, ratio, plan and options.
+
+Rule: pure but for `enter`, which writes what is new. Numbers that a transaction gave are forgotten when it fails.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from psycopg.types.json import Jsonb
+
+from billing_core import ledger, sql
+from billing_core.pages import Accounts, IntArray
+from billing_core.plan import Plan
+from billing_core.plan_body import body_hash, plan_body
+from billing_core.state import Terms
+from scada.database import Cursor
+
+HASH_BYTES: Final = 32
+
+
+class TermsBook:
+    """Numbers, hashes and ledger accounts of the terms that were used since the books were read."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._last: tuple[Terms, ...] = ()
+        self._last_numbers: IntArray = np.zeros(0, dtype=np.int64)
+        self._plans: dict[int, tuple[Plan, bytes]] = {}  # by identity: comparing whole plans would take longer
+        self._hashes = np.zeros((0, HASH_BYTES), dtype=np.uint8)
+        self._wallets: IntArray = np.zeros(0, dtype=np.int64)
+        self._revenues: IntArray = np.zeros(0, dtype=np.int64)
+
+    async def numbers(self, cursor: Cursor, accounts: Accounts, terms: Sequence[Terms]) -> IntArray:
+        """Return the number of each of the terms; enter those that are new."""
+        terms = tuple(terms)
+        if terms != self._last:  # the same objects as last time, as a rule: quickly compared
+            self._last_numbers = np.array([await self._number(cursor, accounts, one) for one in terms], dtype=np.int64)
+            self._last = terms
+        return self._last_numbers
+
+    def hashes(self, numbers: IntArray) -> bytes:
+        """Return the hashes of the terms of some numbers, one after the other."""
+        return self._hashes[numbers].tobytes()
+
+    def wallets(self, numbers: IntArray) -> IntArray:
+        """Return the number of the ledger account that each of the terms debits."""
+        return self._wallets[numbers]
+
+    def revenues(self, numbers: IntArray) -> IntArray:
+        """Return the number of the ledger account that each of the terms credits."""
+        return self._revenues[numbers]
+
+    async def _number(self, cursor: Cursor, accounts: Accounts, terms: Terms) -> int:
+        plan_hash = await self._plan(cursor, terms.plan)
+        key = (
+            terms.point, terms.meter, terms.account, terms.medium, terms.unit, terms.milli_per_count,
+            terms.modulus_counts, plan_hash, terms.options.household, terms.options.opened_s,
+        )  # fmt: skip
+        if (known := self._numbers.get(key)) is not None:
+            return known
+        given = dict(zip((*ledger.TERMS, *ledger.OPTIONS), key, strict=True)) | {
+            "account": ledger.wallet(terms.account)
+        }
+        await cursor.execute(sql.FIND_TERMS, given)
+        if (found := await cursor.fetchone()) is None:
+            await cursor.execute(sql.ADD_TERMS, given)
+            found = await cursor.fetchone()
+        assert found is not None, "a row that was just added is there"
+        number = int(found[0])
+        self._keep(number, ledger.terms_hash(given), accounts, terms)
+        self._numbers[key] = number
+        return number
+
+    async def _plan(self, cursor: Cursor, plan: Plan) -> bytes:
+        kept = self._plans.get(id(plan))
+        if kept is None:
+            body = plan_body(plan)
+            kept = self._plans[id(plan)] = (plan, body_hash(body))
+            await cursor.execute(sql.ADD_TARIFF, {"hash": kept[1], "tariff": plan.id, "body": Jsonb(body)})
+        return kept[1]
+
+    def _keep(self, number: int, hashed: bytes, accounts: Accounts, terms: Terms) -> None:
+        missing = number + 1 - len(self._wallets)
+        if missing > 0:
+            room = max(missing, len(self._wallets))  # doubling, so that entering many costs no square
+            self._hashes = np.vstack([self._hashes, np.zeros((room, HASH_BYTES), dtype=np.uint8)])
+            self._wallets = np.concatenate([self._wallets, np.zeros(room, dtype=np.int64)])
+            self._revenues = np.concatenate([self._revenues, np.zeros(room, dtype=np.int64)])
+        self._hashes[number] = np.frombuffer(hashed, dtype=np.uint8)
+        self._wallets[number] = accounts.numbers[ledger.wallet(terms.account)]
+        self._revenues[number] = accounts.numbers[ledger.revenue(terms.medium)]
