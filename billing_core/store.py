@@ -24,7 +24,7 @@ from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
 from billing_core.pages import Accounts, Points
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.posting import Build, Posted, Same, Wish, wallets_of
+from billing_core.posting import Build, Posted, Read, Same, Wish, wallets_of
 from billing_core.state import BillingState, Change, Checkpoint
 from billing_core.topup import Payment, receipt_of
 from scada.clock import NS_PER_S, Clock
@@ -131,7 +131,15 @@ class LedgerStore:
         return await self._do(wish, receipt_of)
 
     async def post(
-        self, key: str, kind: str, who: Who, build: Build, *, at_s: int | None = None, same: Same | None = None
+        self,
+        key: str,
+        kind: str,
+        who: Who,
+        build: Build,
+        *,
+        at_s: int | None = None,
+        same: Same | None = None,
+        read: Read | None = None,
     ) -> Posted:
         """Post a movement of money, or facts alone, once per key. Every such posting goes through here.
 
@@ -140,6 +148,7 @@ class LedgerStore:
                It must be pure: for a repeated key it is called again, with the balances of then.
         kind   one of chart.TRANSFERS        at_s   plant time, None for now
         same   compares a repeated key's posting with what is asked for; default: `build` gives the same entries
+        read   fetches, before `build` and in the same transaction, the trade's own rows that it judges by
         Raises Refused: what build raised, "ledger.key", "ledger.key-reused", posting.check, posting.new_accounts.
         DatabaseAway: unknown whether it was posted; repeat with the same key. The caller hands `credit_now` of the
         answer to Office.credit_now; what nobody asks for again comes with the next checkpoint's late credits.
@@ -150,7 +159,7 @@ class LedgerStore:
 
         if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
             raise Refused("ledger.key", f"a key has 1 to {KEY_LENGTH} printable characters")
-        return await self._do(Wish(key, kind, who.user, who.station, build, at_s, same), answer)
+        return await self._do(Wish(key, kind, who.user, who.station, build, at_s, same, read), answer)
 
     async def find(self, key: str) -> Posted | None:
         """Return what was posted under a key, None when nothing was."""
@@ -337,6 +346,8 @@ class LedgerStore:
         return replace(posted, repeated=True, credit_now=owed)
 
     async def _post(self, cursor: Cursor, book: Book, wish: Wish) -> Posted:
+        if wish.read is not None:
+            await wish.read(cursor)
         at_s = wish.at_s
         if at_s is None:
             at_s = self._clock.utc_ns() // NS_PER_S if self._clock is not None else book.plant_time_s
