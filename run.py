@@ -437,9 +437,8 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     return Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s), []
 
 
-def _ledger_store(room: "Room", plant: "Plant") -> "LedgerStore":
+def _ledger_store(room: "Room", plant: "Plant", residents: "Residents") -> "LedgerStore":
     """Return the books of the plant, held under this machine's and data directory's name."""
-    from billing_core.ledger import TopUpLimits
     from billing_core.store import LedgerStore
     from scada.database import Database
     from scada.derived import NANO
@@ -448,9 +447,10 @@ def _ledger_store(room: "Room", plant: "Plant") -> "LedgerStore":
         Database(room.database_url, "ledger"),
         plant.site.id,
         f"{platform.node()}:{room.data.root}",
-        TopUpLimits(step_nano=NANO // 10**plant.site.currency_exponent),
+        residents.limits,
         plant.checkpoint_s,
         room.clock,
+        NANO // 10**plant.site.currency_exponent,
     )
 
 

@@ -11,8 +11,19 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from billing_core import ledger
-from billing_core.account_rules import OPEN, Grant, Use
+from billing_core.account_rules import (
+    OPEN,
+    AccountClass,
+    Grant,
+    Purse,
+    Use,
+    debt,
+    emergency,
+    property_purse,
+    unused,
+)
 from billing_core.points import AccountSpec
+from billing_core.posting import Balances
 from scada.database import Cursor
 from scada.errors import Refused
 
@@ -64,7 +75,8 @@ ADD_TENANT: Final = """
     ON CONFLICT (id) DO NOTHING
 """
 ADD_TENANCY: Final = """
-    INSERT INTO tenancy (point, account, from_s, seq) SELECT unnest(%(points)s::text[]), %(account)s, %(from_s)s, %(seq)s
+    INSERT INTO tenancy (point, account, from_s, seq)
+    SELECT unnest(%(points)s::text[]), %(account)s, %(from_s)s, %(seq)s
 """
 KEEP_PRESET: Final = """
     INSERT INTO preset (id, body, who) VALUES (%(id)s, %(body)s, %(who)s)
@@ -132,6 +144,23 @@ class PaidIn:
     channel: str
     reversed_seq: int | None
     entries: tuple[ledger.Entry, ...]
+
+
+def purse_of(account: str, facts: Facts, balances: Balances, limits: AccountClass, coin_nano: int) -> Purse:
+    """Return an account as the books hold it now. Refused "account.unknown" by the books."""
+    left = unused(facts.grants, facts.uses)
+    return Purse(
+        account=account,
+        state=facts.state,
+        wallet_nano=balances(ledger.wallet(account)),
+        owed_nano=-balances(debt(account)),
+        emergency_nano=-balances(emergency(account)),
+        property_nano=balances(property_purse(account)),
+        unused_subsidy_nano=sum(left.values()),
+        limits=limits,
+        recovery_percent=limits.recovery_percent if facts.recovery_percent is None else facts.recovery_percent,
+        coin_nano=coin_nano,
+    )
 
 
 async def read_facts(cursor: Cursor, account: str) -> Facts:

@@ -17,16 +17,17 @@ import numpy.typing as npt
 from loguru import logger
 
 from billing_core import books, ledger, postbook, sql
+from billing_core.account_rules import STANDARD
 from billing_core.books import Book, Copies
 from billing_core.columns import R_TERMS, Table
 from billing_core.credit import StopRecord
-from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
+from billing_core.ledger import NANO_PER_UNIT, Head, Receipt, Transfer
 from billing_core.pages import Accounts, Points
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.posting import Build, Posted, Read, Same, Wish, wallets_of
 from billing_core.state import BillingState, Change, Checkpoint
-from billing_core.topup import Payment, receipt_of
+from billing_core.topup import LimitsOf, Payment, receipt_of
 from scada.clock import NS_PER_S, Clock
 from scada.database import Cursor, Database
 from scada.errors import DatabaseAway, Refused, WattkeeperError
@@ -60,20 +61,23 @@ class LedgerStore:
         database: Database,
         site: str,
         holder: str = platform.node(),
-        limits: TopUpLimits | None = None,
+        limits: LimitsOf | None = None,
         checkpoint_s: float = 0.0,
         clock: Clock | None = None,
+        coin_nano: int = NANO_PER_UNIT // 100,
     ) -> None:
         """holder: names this core for the lease; the same after a restart, another for another data directory.
 
         checkpoint_s: a live core writes at least so often, real seconds
         clock: plant time of what is posted; None: the latest that the books know
+        limits: what an account may do; None: the standard for all        coin_nano: the smallest coin
         """
         self._clock = clock
         self._database = database
         self._site = site
         self._holder = holder
-        self._limits = limits or TopUpLimits()
+        self._limits = limits or (lambda account, account_class: STANDARD)
+        self._coin_nano = coin_nano
         self._lease_s = LEASE_S + checkpoint_s
         self._lock = asyncio.Lock()
         self._epoch = 0
@@ -120,14 +124,16 @@ class LedgerStore:
         """Post money paid in, once per key, and return its receipt.
 
         amount_minor  smallest coins of the currency        key  the payment's own number, the same when repeated
-        Refused "account.unknown", "topup.*" (ledger.top_up_refusal), "topup.key-reused" for another payment's key.
+        Refused "account.unknown", "account.closed", "topup.*" (account_rules.RULES), "topup.key-reused" for the key of
+        another payment.
         DatabaseAway: unknown whether it was posted; repeat with the same key.
         """
         payment = Payment(
-            account, amount_minor * self._limits.step_nano, channel, key, user, station,
-            plant_utc_ns // NS_PER_S, self._limits,
+            account, amount_minor * self._coin_nano, channel, key, user, station,
+            plant_utc_ns // NS_PER_S, self._limits, self._coin_nano,
         )  # fmt: skip
-        wish = Wish(f"topup:{key}", "topup", user, station, payment.draft, payment.plant_time_s, payment.same)
+        at_s = payment.plant_time_s
+        wish = Wish(f"topup:{key}", "topup", user, station, payment.draft, at_s, payment.same, payment.read)
         return await self._do(wish, receipt_of)
 
     async def post(
@@ -165,6 +171,11 @@ class LedgerStore:
         """Return what was posted under a key, None when nothing was."""
         async with self._database.transaction() as cursor:
             return await postbook.find(cursor, key)
+
+    async def look(self, read: Read) -> None:
+        """Let a trade read its own rows, in a transaction of its own and without the lock of the books."""
+        async with self._database.transaction() as cursor:
+            await read(cursor)
 
     async def renew(self) -> Committed:
         """Keep the lease while there is nothing to commit. Raises Overtaken when another core has the books."""
