@@ -22,6 +22,8 @@ from scada.errors import ConfigurationError, WattkeeperError
 from scada.paths import DataDirectory
 
 if TYPE_CHECKING:
+    from billing_core.office import Office
+    from billing_core.residents import Residents
     from billing_core.store import LedgerStore
     from config.plant import Plant
     from drivers.device import Device
@@ -69,6 +71,7 @@ DEFAULTS: Final[dict[str, Any]] = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the whole command line; each package brings its own commands."""
+    import billing_core.account_commands
     import billing_core.commands
     import config.commands
     import drivers.commands
@@ -99,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
     config.commands.add_commands(commands)
     drivers.commands.add_commands(commands)
     billing_core.commands.add_commands(commands, database_url)
+    billing_core.account_commands.add_commands(commands, billing_core.account_commands.Ports(database_url, prove))
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
         add_options(parser)
@@ -158,6 +162,13 @@ def database_url(args: argparse.Namespace) -> str:
         args.stack.callback(_end_server, subprocess.Popen(words))
     embedded_postgres.wait_ready(server_dsn, DATABASE_START_S)
     return embedded_postgres.dsn(data.sockets)
+
+
+def prove(args: argparse.Namespace, login: str, password: str) -> str:
+    """Return the role of a person who proves themself at the command line, as a second person does."""
+    from hmi.proof import prove
+
+    return prove(database_url(args), login, password)
 
 
 def _end_server(server: "subprocess.Popen[bytes]") -> None:
@@ -375,6 +386,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     """Wire the core: who fills which port, which rows carry what it computes, and what it can be asked for."""
     import alarms.store
     from alarms.engine import AlarmEngine
+    from billing_core import account_store, operation_tables
     from billing_core.credit import CreditControl
     from billing_core.credit_stops import known_stops
     from billing_core.engine import BillingEngine
@@ -398,25 +410,33 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     history = Database(room.database_url, "history")
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
     billing = BillingEngine(plant.points, plant.accounts, plant.plans)
-    books = _ledger_store(room, plant)
+    residents = _residents(plant)
+    books = _ledger_store(room, plant, residents)
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate, newest=stage.newest)
     credit = CreditControl(
         plant.accounts, plant.points, plant.breakers, plant.credit, plant.site.timezone, computed.load_kw_of(plant)
     )
-    account_of = {breaker: account.id for account in plant.accounts for breaker in account.breakers}
+    residents.adopt = lambda spec, row, points: credit.adopt(spec, row, points, clock.utc_ns() // NS_PER_S)
+    residents.leave = lambda account: credit.leave(account, clock.utc_ns() // NS_PER_S)
 
     async def drain() -> None:
         await journal.drain(history, {"alarm": alarms.store.sink, "command": control_store.sink})
 
     async def open_books() -> None:
-        billing.restore(await books.prepare(plant.points, plant.accounts, plant.plans))
+        for spec in residents.restore(await account_store.opened_in(books)):
+            billing.adopt(spec)
+        state = await books.prepare(plant.points, residents.accounts(), plant.plans)
+        billing.restore(state)
+        residents.pay({row: terms.account for row, terms in state.terms.items()})
         await drain()
         async with history.transaction() as cursor:
             alarm_engine.restore(await alarms.store.load(cursor))
             known = await control_store.load(cursor)
         desk.restore(known.open, known.commanded, known.settled)
-        stops = known_stops(await books.open_stops(), await books.ended_stops(), known.last, account_of)
+        stops = known_stops(
+            await books.open_stops(), await books.ended_stops(), known.last, residents.account_of_breaker()
+        )
         credit.restore(stops, clock.utc_ns() // NS_PER_S)
 
     async def keep_stops() -> None:
@@ -434,7 +454,45 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     )  # fmt: skip
     accounts = [account.id for account in plant.accounts]
     derived = computed.derived_tags(plant, work)
-    return Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s), []
+    core = Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
+    core.account_rows = residents.rows  # grows with accounts that are opened
+    office = _office(core, room, plant, books, residents)
+    return core, operation_tables.tables(office, residents)
+
+
+def _residents(plant: "Plant") -> "Residents":
+    """Return who pays for what by the configuration; the books know what changed since."""
+    from billing_core.residents import Residents
+
+    switches = [breaker.id for breaker in plant.breakers if breaker.medium == "electricity" and not breaker.protected]
+    return Residents.configured(
+        plant.points, plant.accounts, plant.account_classes, plant.ledger.house, switches, plant.ledger.spare_accounts
+    )
+
+
+def _office(core: "Core", room: "Room", plant: "Plant", books: "LedgerStore", residents: "Residents") -> "Office":
+    """Return what the operations of the billing core work with."""
+    from billing_core.engine import BillingEngine
+    from billing_core.office import Office
+    from scada.derived import NANO
+    from scada.position import OPEN
+
+    billing = core.ports.billing
+    assert isinstance(billing, BillingEngine)
+    return Office(
+        site=plant.site.id,
+        timezone=plant.site.timezone,
+        minor_nano=NANO // 10**plant.site.currency_exponent,
+        clock=room.clock,
+        engine=billing,
+        books=books,
+        change=core.change,
+        credit_now=lambda account, nano: billing.credit(residents.rows[account], nano),
+        switch_off=lambda breaker, reason: core.ports.desk.automatic(breaker, OPEN, "settlement", reason),
+        points={point.id: point for point in plant.points},
+        accounts=residents.specs,
+        plans={plan.id: plan for plan in plant.plans},
+    )
 
 
 def _ledger_store(room: "Room", plant: "Plant", residents: "Residents") -> "LedgerStore":

@@ -28,6 +28,7 @@ class TopUpArguments:
     amount_minor: int
     channel: str
     key: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,14 @@ class AccountOperations:
         office = self._counter.office
         now_ns = office.clock.utc_ns()
         receipt = await office.books.top_up(
-            wanted.account, wanted.amount_minor, wanted.channel, wanted.key, who.user, who.station, now_ns
+            wanted.account,
+            wanted.amount_minor,
+            wanted.channel,
+            wanted.key,
+            who.user,
+            who.station,
+            now_ns,
+            wanted.reason,
         )
         if receipt.credit_now_nano:
             office.credit_now(wanted.account, receipt.credit_now_nano)

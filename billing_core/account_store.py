@@ -6,7 +6,7 @@ written with it, so the chain proves it; these tables only make it quick to find
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.types.json import Jsonb
 
@@ -26,6 +26,9 @@ from billing_core.points import AccountSpec
 from billing_core.posting import Balances
 from scada.database import Cursor
 from scada.errors import Refused
+
+if TYPE_CHECKING:
+    from billing_core.store import LedgerStore
 
 # What uses a subsidy up besides consumption: everything that settlement takes from the wallet.
 USING: Final = ("fixed", "demand", "capacity", "powerfactor", "minimum", "allowance", "share", "tax", "settlement")
@@ -204,6 +207,17 @@ async def read_opened(cursor: Cursor) -> list[Opened]:
     for account, place, tenant, state, account_class, spec in await _all(cursor):
         body = {**spec, "breakers": tuple(spec["breakers"]), "account_class": account_class, "tenant": tenant}
         found.append(Opened(str(account), place, str(tenant), str(state), AccountSpec(**body)))
+    return found
+
+
+async def opened_in(books: "LedgerStore") -> list[Opened]:
+    """Return read_opened in a transaction of its own."""
+    found: list[Opened] = []
+
+    async def read(cursor: Cursor) -> None:
+        found.extend(await read_opened(cursor))
+
+    await books.look(read)
     return found
 
 

@@ -54,24 +54,36 @@ class Residents:
         found.payers = [accounts[point.account].id for point in points]
         return found
 
-    def restore(self, opened: Iterable[Opened], payers: Mapping[int, str]) -> tuple[AccountSpec, ...]:
-        """Take over what was opened before a restart; payers: row of a point -> account by the books.
+    def restore(self, opened: Iterable[Opened]) -> list[AccountSpec]:
+        """Take over what was opened before a restart; return the accounts that take a spare row now, in their order.
 
-        Return the accounts that take spare rows, in their order. An account that was closed and pays for nothing any
-        more takes none.
+        An account that is closed pays for nothing and takes none. Doing it again changes nothing.
         """
         taken = []
         for found in opened:
-            paying = found.account in payers.values()
-            if found.account in self.specs:  # configured: only its state is news
+            if found.account in self.specs:  # configured, or known from an earlier try: only its state is news
                 self.states[found.account] = found.state
-            elif found.state != CLOSED or paying:
+            elif found.state != CLOSED:
                 self._enter(found.spec, found.state)
                 self.spare -= 1
-                taken.append(self.specs[found.account])
+                taken.append(found.spec)
+        return taken
+
+    def pay(self, payers: Mapping[int, str]) -> None:
+        """Take over who pays by the books (row of a point -> account), and tell credit control of all concerned."""
+        concerned = {name for row, account in payers.items() for name in (account, self.payers[row])}
         for row, account in payers.items():
             self.payers[row] = account
-        return tuple(taken)
+        for account in sorted(concerned):
+            self.tell(account)
+
+    def accounts(self) -> tuple[AccountSpec, ...]:
+        """Return every account in the order of its row."""
+        return tuple(self.specs[account] for account in sorted(self.rows, key=self.rows.__getitem__))
+
+    def account_of_breaker(self) -> dict[str, str]:
+        """Return breaker -> the account whose supply it carries and credit may stop."""
+        return {breaker: account for account in self.specs for breaker in self._breakers(account)}
 
     # ---- questions
 

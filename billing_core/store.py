@@ -119,7 +119,15 @@ class LedgerStore:
         return Committed(book.head, late)
 
     async def top_up(
-        self, account: str, amount_minor: int, channel: str, key: str, user: str, station: str, plant_utc_ns: int
+        self,
+        account: str,
+        amount_minor: int,
+        channel: str,
+        key: str,
+        user: str,
+        station: str,
+        plant_utc_ns: int,
+        reason: str = "",
     ) -> Receipt:
         """Post money paid in, once per key, and return its receipt.
 
@@ -130,7 +138,7 @@ class LedgerStore:
         """
         payment = Payment(
             account, amount_minor * self._coin_nano, channel, key, user, station,
-            plant_utc_ns // NS_PER_S, self._limits, self._coin_nano,
+            plant_utc_ns // NS_PER_S, self._limits, self._coin_nano, reason,
         )  # fmt: skip
         at_s = payment.plant_time_s
         wish = Wish(f"topup:{key}", "topup", user, station, payment.draft, at_s, payment.same, payment.read)

@@ -33,6 +33,7 @@ class Payment:
     plant_time_s: int
     limits: LimitsOf
     coin_nano: int
+    reason: str = ""
     facts: Facts = NOTHING
 
     async def read(self, cursor: Cursor) -> None:
@@ -51,7 +52,8 @@ class Payment:
         async def add_receipt(cursor: Cursor, seq: int) -> None:
             await cursor.execute(sql.ADD_RECEIPT, self.row(seq, after_nano))
 
-        return replace(draft, also=add_receipt)
+        document = {**(draft.document or {}), **({"reason": self.reason} if self.reason else {})}
+        return replace(draft, document=document, also=add_receipt)
 
     def row(self, seq: int, balance_nano: int) -> Mapping[str, Any]:
         return {
