@@ -10,7 +10,6 @@ Rule: every room is imported only when it runs, so that each process carries its
 import argparse
 import contextlib
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -22,9 +21,6 @@ from scada.errors import ConfigurationError, WattkeeperError
 from scada.paths import DataDirectory
 
 if TYPE_CHECKING:
-    from billing_core.office import Office
-    from billing_core.residents import Residents
-    from billing_core.store import LedgerStore
     from config.plant import Plant
     from drivers.device import Device
     from scada.core import Core
@@ -386,11 +382,10 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     """Wire the core: who fills which port, which rows carry what it computes, and what it can be asked for."""
     import alarms.store
     from alarms.engine import AlarmEngine
-    from billing_core import account_store, operation_tables
     from billing_core.credit import CreditControl
     from billing_core.credit_stops import known_stops
     from billing_core.engine import BillingEngine
-    from config import computed
+    from config import computed, counter
     from drivers.bus import FieldBus
     from scada import control_store
     from scada.clock import NS_PER_S
@@ -410,33 +405,27 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     history = Database(room.database_url, "history")
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
     billing = BillingEngine(plant.points, plant.accounts, plant.plans)
-    residents = _residents(plant)
-    books = _ledger_store(room, plant, residents)
+    residents = counter.residents(plant)
+    books = counter.ledger_store(plant, Database(room.database_url, "ledger"), data.root, clock, residents)
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate, newest=stage.newest)
     credit = CreditControl(
         plant.accounts, plant.points, plant.breakers, plant.credit, plant.site.timezone, computed.load_kw_of(plant)
     )
-    residents.adopt = lambda spec, row, points: credit.adopt(spec, row, points, clock.utc_ns() // NS_PER_S)
-    residents.leave = lambda account: credit.leave(account, clock.utc_ns() // NS_PER_S)
+    counter.follow(residents, credit, clock)
 
     async def drain() -> None:
         await journal.drain(history, {"alarm": alarms.store.sink, "command": control_store.sink})
 
     async def open_books() -> None:
-        for spec in residents.restore(await account_store.opened_in(books)):
-            billing.adopt(spec)
-        state = await books.prepare(plant.points, residents.accounts(), plant.plans)
-        billing.restore(state)
-        residents.pay({row: terms.account for row, terms in state.terms.items()})
+        await counter.open_billing(plant, billing, books, residents)
         await drain()
         async with history.transaction() as cursor:
             alarm_engine.restore(await alarms.store.load(cursor))
             known = await control_store.load(cursor)
         desk.restore(known.open, known.commanded, known.settled)
-        stops = known_stops(
-            await books.open_stops(), await books.ended_stops(), known.last, residents.account_of_breaker()
-        )
+        carried = residents.account_of_breaker()
+        stops = known_stops(await books.open_stops(), await books.ended_stops(), known.last, carried)
         credit.restore(stops, clock.utc_ns() // NS_PER_S)
 
     async def keep_stops() -> None:
@@ -456,60 +445,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     derived = computed.derived_tags(plant, work)
     core = Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
     core.account_rows = residents.rows  # grows with accounts that are opened
-    office = _office(core, room, plant, books, residents)
-    return core, operation_tables.tables(office, residents)
-
-
-def _residents(plant: "Plant") -> "Residents":
-    """Return who pays for what by the configuration; the books know what changed since."""
-    from billing_core.residents import Residents
-
-    switches = [breaker.id for breaker in plant.breakers if breaker.medium == "electricity" and not breaker.protected]
-    return Residents.configured(
-        plant.points, plant.accounts, plant.account_classes, plant.ledger.house, switches, plant.ledger.spare_accounts
-    )
-
-
-def _office(core: "Core", room: "Room", plant: "Plant", books: "LedgerStore", residents: "Residents") -> "Office":
-    """Return what the operations of the billing core work with."""
-    from billing_core.engine import BillingEngine
-    from billing_core.office import Office
-    from scada.derived import NANO
-    from scada.position import OPEN
-
-    billing = core.ports.billing
-    assert isinstance(billing, BillingEngine)
-    return Office(
-        site=plant.site.id,
-        timezone=plant.site.timezone,
-        minor_nano=NANO // 10**plant.site.currency_exponent,
-        clock=room.clock,
-        engine=billing,
-        books=books,
-        change=core.change,
-        credit_now=lambda account, nano: billing.credit(residents.rows[account], nano),
-        switch_off=lambda breaker, reason: core.ports.desk.automatic(breaker, OPEN, "settlement", reason),
-        points={point.id: point for point in plant.points},
-        accounts=residents.specs,
-        plans={plan.id: plan for plan in plant.plans},
-    )
-
-
-def _ledger_store(room: "Room", plant: "Plant", residents: "Residents") -> "LedgerStore":
-    """Return the books of the plant, held under this machine's and data directory's name."""
-    from billing_core.store import LedgerStore
-    from scada.database import Database
-    from scada.derived import NANO
-
-    return LedgerStore(
-        Database(room.database_url, "ledger"),
-        plant.site.id,
-        f"{platform.node()}:{room.data.root}",
-        residents.limits,
-        plant.checkpoint_s,
-        room.clock,
-        NANO // 10**plant.site.currency_exponent,
-    )
+    return core, counter.operations(plant, clock, billing, books, residents, core.change, desk)
 
 
 if __name__ == "__main__":

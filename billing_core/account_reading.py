@@ -37,7 +37,7 @@ ACCOUNTS: Final = """
 POSTINGS: Final = """
     SELECT t.seq, coalesce(paid.idempotency_key, t.idempotency_key) AS key,
            extract(epoch FROM t.plant_time)::bigint AS at_s, -e.nano AS nano,
-           (SELECT substr(w.account, 8) FROM entry w 
+           (SELECT substr(w.account, 8) FROM entry w
             WHERE w.seq = t.seq AND w.account LIKE 'wallet:%%' LIMIT 1) AS account
     FROM transfer t JOIN entry e USING (seq)
     LEFT JOIN receipt_reversal v ON v.seq = t.seq
