@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from loguru import logger
 
-from billing_core import changing, charging, kernel
+from billing_core import changing, charging, fences, kernel
 from billing_core.bounds import TOTAL_MAX
 from billing_core.columns import (
     E_START_S,
@@ -24,7 +24,6 @@ from billing_core.columns import (
     RATES_MOST,
     ROW_WIDTH,
     S_BILLED_MILLI,
-    S_CHANGED_SCAN,
     S_CHARGED_NANO,
     S_HELD,
     S_LAST_RAW,
@@ -66,6 +65,10 @@ ROWS_LEAST: Final = 65_536  # 22 years of eight borders a day for one point: any
 ROWS_PER_POINT: Final = 64  # four days of eight borders, two rows each, without a data base
 BEHIND_TOLD_S: Final = 60  # a clock that is set right moves by seconds
 STATE_REFRESH_S: Final = 60  # a still register's source time is saved this often, so that a restart splits fairly
+
+FENCES_FROM: Final = Desk._fields.index("last_raw")
+FENCE_TYPES: Final = (np.int64, np.uint32, np.uint32, np.int64, np.uint32, np.int32, np.int32, np.int64, np.int32)
+SHOWN_OF_POINTS: Final = ("billed_milli", "charged_nano", "price_micro", "rate", "held", "changed_scan")
 
 Virtual = Callable[[npt.NDArray[np.int64], Instant], None]
 
@@ -121,9 +124,11 @@ class BillingEngine:
         self._committed = np.zeros(rows, dtype=np.int64)
         self._committed[: len(state.committed_nano)] = state.committed_nano
         self._balance = self._committed.copy()
-        self._account_scan = np.zeros(rows, dtype=np.int64)
-        self._price = np.full(len(points), NO_PRICE, dtype=np.int64)
-        self._rate = np.zeros(len(points), dtype=np.uint8)
+        self._work: Columns | None = None
+        self._fences = {
+            name: np.zeros(len(points), dtype=kind)
+            for name, kind in zip(Desk._fields[FENCES_FROM:], FENCE_TYPES, strict=False)
+        }
         self._clock = np.zeros(2, dtype=np.int64)
         self._seq = state.checkpoint_seq
         self._latest_s = state.plant_time_s
@@ -141,21 +146,19 @@ class BillingEngine:
         self._now_s = instant.utc_ns // NS_PER_S
         self._clock[:] = self._now_s, instant.scan
         self._watch_time()
-        desk = self._desk_now()
-        points = work.points
+        desk, points = self._desk_now(work), work.points
         if len(self._rated):
             for rate in range(RATES_MOST):
                 read = getattr(points, RATE_COLUMNS[rate])[self._rated]
                 self._rate_raw[self._rated, rate] = np.where(points.rate_check[self._rated] == USED, read, NO_REGISTER)
         waiting = self._pass(work, desk, 0, self._virtual_from)
         if self._virtual is not None:
-            self._virtual(self._state[:, S_BILLED_MILLI], instant)
+            self._virtual(points.billed_milli, instant)
             waiting += self._pass(work, desk, self._virtual_from, len(self._state))
         kernel.keep_rates(desk, self._rated, points.raw, points.source_time)
         self.waiting = Waiting(self._used, waiting)
         if self._now_s >= self._border_s:
             self._show_all(desk)
-        self._publish(work)
 
     def _pass(self, work: Columns, desk: Desk, low: int, high: int) -> int:
         """Bill points [low, high); return how many wait for room."""
@@ -176,7 +179,7 @@ class BillingEngine:
         if checkpoint is not self._pending:
             raise ValueError(f"checkpoint {checkpoint.seq} is not the one that is pending")
         self._committed -= checkpoint.account_nano
-        self._account_scan[checkpoint.account_nano != 0] = self._scan + 1
+        self._show_committed(np.flatnonzero(checkpoint.account_nano))
         self._saved[checkpoint.point_rows] = checkpoint.points
         self._saved_terms[checkpoint.point_rows] = checkpoint.point_terms
         self._seq = checkpoint.seq
@@ -188,7 +191,7 @@ class BillingEngine:
             raise ValueError(f"account {account_row}: balance would leave the scale")
         self._balance[account_row] += amount_nano
         self._committed[account_row] += amount_nano
-        self._account_scan[account_row] = self._scan + 1
+        self._show_committed(account_row)
 
     # ---- changes by a person; each is one Change in the next cut, or Refused and nothing happened
 
@@ -265,7 +268,6 @@ class BillingEngine:
         if len(supplies.accounts) == supplies.rooms:
             raise Refused("account.no-room", "no spare row is left; raise [ledger] spare_accounts and restart the core")
         supplies.accounts.append(account)
-        self._account_scan[len(supplies.accounts) - 1] = self._scan + 1
         return len(supplies.accounts) - 1
 
     def _clerk(self) -> changing.Clerk:
@@ -281,21 +283,25 @@ class BillingEngine:
             raise Refused("billing.busy", "another change waits for the data base; try again when it is committed")
         for row in rows:
             changing.check_row(self._supplies, row)
-        clerk, before = self._clerk(), (self._desk, self._schedules, self._border_s, self._supplies.copy())
-        state, balance, scans = self._state[rows], self._balance.copy(), self._account_scan.copy()
-        shown = self._price.copy(), self._rate.copy()
+        clerk, before = self._clerk(), (self._desk, self._schedules, self._supplies.copy())
+        fences.settle_all(clerk.desk)  # from here on the wide state leads, until the fences are raised again
+        state, balance, scans = self._state[rows], self._balance.copy(), clerk.desk.account_scan.copy()
         try:
             document = change(clerk)
         except (Refused, ConfigurationError) as refusal:
-            self._desk, self._schedules, self._border_s, supplies = before
+            self._desk, self._schedules, supplies = before
             self._supplies.become(supplies)
-            self._state[rows] = state
-            self._balance[:], self._account_scan[:] = balance, scans
-            self._price[:], self._rate[:] = shown
+            self._state[rows], self._balance[:], clerk.desk.account_scan[:] = state, balance, scans
+            self._border_s = 0  # shows every price again
             if isinstance(refusal, ConfigurationError):
                 raise Refused("billing.terms", str(refusal)) from refusal
             raise
-        self._used = clerk.used
+        else:
+            self._used = clerk.used
+        finally:
+            assert self._desk is not None
+            for row in rows:
+                fences.raise_fences(self._desk, row)
         body = {**document, **act.document, "at_s": self._now_s}
         self._change = Change(act.key, act.kind or kind, act.who, act.station, act.memo, body)
         return self._change
@@ -313,6 +319,8 @@ class BillingEngine:
             logger.error("plant time is {} s behind the last billing; nothing is billed until they meet", behind_s)
 
     def _new_checkpoint(self) -> Checkpoint | None:
+        if self._desk is not None:
+            fences.settle_all(self._desk)
         used = self._used if self._desk is None else charging.close_all(self._desk, self._used)
         dirty = self._unsaved()
         if used == 0 and len(dirty) == 0 and self._change is None:
@@ -345,28 +353,50 @@ class BillingEngine:
         differs |= self._supplies.table[:, T_TERMS] != self._saved_terms
         return np.flatnonzero(differs)
 
-    def _desk_now(self) -> Desk:
-        """Return tables whose schedules cover every unbilled second; unroll a new window when this one ends soon."""
+    def _desk_now(self, work: Columns) -> Desk:
+        """Return tables on these columns whose schedules cover every unbilled second."""
+        if work is not self._work:
+            self._take_place(work)
         covered = self._schedules is not None and self._now_s + SCHEDULE_MARGIN_S < self._schedules.to_s
-        return self._desk if covered and self._desk is not None else self._renewed()
+        if covered and self._desk is not None:
+            return self._desk
+        if self._desk is not None:
+            fences.settle_all(self._desk)
+        return self._renewed()
+
+    def _take_place(self, work: Columns) -> None:
+        """Work on the columns that people see, from now on; what was known goes into them."""
+        accounts, rows = work.accounts, len(self._committed)
+        if len(accounts.balance_nano) < rows:
+            raise ValueError(f"an image with {len(accounts.balance_nano)} rows of accounts cannot show {rows}")
+        if self._desk is not None:
+            fences.settle_all(self._desk)
+        accounts.balance_nano[:rows] = self._balance
+        accounts.committed_nano[:rows] = self._committed
+        work.points.price_micro[:] = NO_PRICE
+        self._balance = accounts.balance_nano[:rows]
+        self._work, self._desk = work, None
+        self._border_s = 0
 
     def _renewed(self) -> Desk:
-        """Unroll the plans over a new window; open charges go on where they are."""
+        """Unroll the plans over a new window; open charges go on where they are. The wide state must be settled."""
+        assert self._work is not None
         known = self._state[self._state[:, S_LAST_S] >= 0, S_LAST_S]
         oldest_s = min(int(known.min()) if len(known) else self._now_s, self._now_s)
         from_s = max(oldest_s, self._now_s - SCHEDULE_PAST_S_MAX) - DAY_S
         old_to_s = self._schedules.to_s if self._schedules is not None else NEVER
         found = self._schedules = unroll_all(self._supplies.pairs(), from_s, self._now_s + SCHEDULE_AHEAD_S)
+        points, accounts = self._work.points, self._work.accounts
         self._desk = Desk(
             terms=self._supplies.table,
             state=self._state,
             rate_raw=self._rate_raw,
             split=np.zeros((SPLIT_HEIGHT, RATES_MOST), dtype=np.int64),
-            balance_nano=self._balance,
-            account_scan=self._account_scan,
-            price_micro=self._price,
-            rate=self._rate,
             now_s=self._clock,
+            **self._fences,
+            **{name: getattr(points, name) for name in SHOWN_OF_POINTS},
+            balance_nano=self._balance,
+            account_scan=accounts.changed_scan[: len(self._balance)],
             rows=self._rows,
             entries=found.entries,
             prices=found.prices,
@@ -375,6 +405,7 @@ class BillingEngine:
             first=found.first,
         )
         charging.renew_all(self._desk, old_to_s)
+        fences.raise_all(self._desk)
         self._border_s = 0
         return self._desk
 
@@ -385,16 +416,9 @@ class BillingEngine:
         later = starts[starts > self._now_s]
         self._border_s = int(later.min()) if len(later) else self._now_s + 1
 
-    def _publish(self, work: Columns) -> None:
-        points, accounts = work.points, work.accounts
-        points.billed_milli[:] = self._state[:, S_BILLED_MILLI]
-        points.charged_nano[:] = self._state[:, S_CHARGED_NANO]
-        points.price_micro[:] = self._price
-        points.rate[:] = self._rate
-        points.held[:] = self._state[:, S_HELD]
-        np.maximum(points.changed_scan, self._state[:, S_CHANGED_SCAN].astype(np.uint64), out=points.changed_scan)
-        known = min(len(self._balance), len(accounts.balance_nano))  # the image may have spare rows behind
-        accounts.balance_nano[:known] = self._balance[:known]
-        accounts.committed_nano[:known] = self._committed[:known]
-        changed = accounts.changed_scan[:known]
-        np.maximum(changed, self._account_scan[:known].astype(np.uint64), out=changed)
+    def _show_committed(self, rows: Any) -> None:
+        """Show that the books changed for some accounts; it counts as seen in the next scan."""
+        if self._work is not None:
+            accounts = self._work.accounts
+            accounts.committed_nano[rows] = self._committed[rows]
+            accounts.changed_scan[rows] = self._scan + 1

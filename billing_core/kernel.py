@@ -7,6 +7,9 @@ Per point an *open charge* runs from (OPEN_RAW, OPEN_S) to (LAST_RAW, LAST_S) in
 tier, and grows with each reading. It becomes a row when the entry ends, when the next tier begins, when the register
 rolls over, or when the engine cuts a checkpoint. An interval that crosses borders is split (charging.py); each part is
 a row that carries both readings.
+
+The common reading, inside the fences of its point (fences.py), is billed in the loop of `bill_scan`; everything else
+by `bill_point`.
 """
 
 from typing import Any, Final
@@ -59,6 +62,7 @@ from billing_core.columns import (
 )
 from billing_core.compiled import compiled
 from billing_core.desk import COLUMN, DESK, INT, PAIR, TABLE, Desk
+from billing_core.fences import raise_fences, settle
 from billing_core.registers import REFRESH_S_MAX, follow
 
 NS_PER_S: Final = 1_000_000_000
@@ -219,9 +223,20 @@ def bill_point(desk: Desk, used: int, room: int, scan: int, i: int, raw: int, no
 def keep_rates(desk: Desk, rated: npt.NDArray[Any], raw: npt.NDArray[Any], source_ns: npt.NDArray[Any]) -> None:
     """Remember the rate registers that were read with the register billed last. rated: rows of points that have any."""
     for i in rated:
-        if desk.state[i, S_LAST_S] == source_ns[i] // NS_PER_S and desk.state[i, S_LAST_RAW] == raw[i]:
+        if desk.last_s[i] == source_ns[i] // NS_PER_S and desk.last_raw[i] == raw[i]:
             for rate in range(RATES_MOST):
                 desk.state[i, S_RATE_RAW + rate] = desk.rate_raw[i, rate]
+
+
+@compiled((DESK, INT, INT, INT))
+def believed(desk: Desk, i: int, counts: int, now_s: int) -> int:
+    """Return 1 when the connection can have carried a step inside the fences of point i in the time it had."""
+    last_s = numba.int64(desk.last_s[i])
+    reason, _ = follow(
+        0, last_s, numba.int64(desk.moved_s[i]), counts, now_s, desk.terms[i, T_MILLI_PER_COUNT],
+        desk.terms[i, T_MODULUS], desk.terms[i, T_MAX_MILLI_PER_S], desk.terms[i, T_READING_MAX_MILLI],
+    )  # fmt: skip
+    return 1 if reason == HELD_NONE else 0
 
 
 @compiled((INT, INT, COLUMN, numba.uint32[::1], COLUMN, DESK, INT, INT, INT, INT), PAIR)
@@ -245,9 +260,27 @@ def bill_scan(
     """
     waiting = 0
     for i in range(low, high):
-        now_s = source_ns[i] // NS_PER_S
-        if quality[i] >= UNCERTAIN_FROM or now_s <= desk.state[i, S_LAST_S] or now_s > instant_s:
+        now_s, last_s = source_ns[i] // NS_PER_S, numba.int64(desk.last_s[i])
+        if quality[i] >= UNCERTAIN_FROM or now_s <= last_s or now_s > instant_s:
             continue
+        counts = raw[i] - desk.last_raw[i]
+        if raw[i] >= desk.last_raw[i] and raw[i] <= desk.fence_raw[i] and now_s <= desk.fence_s[i]:
+            if counts == 0:
+                desk.last_s[i] = now_s
+                continue
+            account, nano = desk.account[i], counts * desk.per_count_nano[i]
+            left_nano = desk.balance_nano[account] - nano
+            if left_nano >= -TOTAL_MAX and (counts <= desk.step_max[i] or believed(desk, i, counts, now_s) != 0):
+                desk.last_raw[i] = raw[i]
+                desk.last_s[i] = desk.moved_s[i] = now_s
+                desk.billed_milli[i] += counts * desk.per_count_milli[i]
+                desk.charged_nano[i] += nano
+                desk.changed_scan[i] = scan
+                desk.balance_nano[account] = left_nano
+                desk.account_scan[account] = scan
+                continue
+        settle(desk, i)
         used, waits = bill_point(desk, used, room, scan, i, raw[i], now_s)
+        raise_fences(desk, i)
         waiting += waits
     return used, waiting

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from billing_core import fences
 from billing_core.columns import (
     HELD,
     R_KIND,
@@ -69,6 +70,8 @@ class Site:
 
     def everything(self) -> Any:
         engine = self.engine
+        assert engine._desk is not None
+        fences.settle_all(engine._desk)
         return [
             table.tolist()
             for table in (engine._state, engine._supplies.table, engine._balance, engine._rows[: engine._used])
@@ -208,7 +211,7 @@ def test_a_tier_position_may_be_carried_along() -> None:
     site = Site()
     site.scan(0, 0)
     site.engine.retarget([Target(1, position_milli=10_000)], ACT)
-    assert site.engine._price[1] == 800_000
+    assert site.work.points.price_micro[1] == 800_000
     site.cut()
     site.scan(0, 1)
     assert site.work.points.charged_nano[1] == 10 * 800_000
