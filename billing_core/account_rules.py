@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from billing_core import ledger
-from billing_core.posting import Draft
 from scada.errors import Refused
 
 OPEN: Final = "open"
@@ -76,6 +75,14 @@ class Wish:
     reason: str = ""
     against: str = ""  # ledger account on the other side, where the verb leaves a choice
     approved_by: str = ""  # the second person
+
+
+class Draft(NamedTuple):
+    """What is to be posted."""
+
+    entries: tuple[ledger.Entry, ...]
+    memo: str
+    document: Mapping[str, Any]
 
 
 class ApprovalNeeded(Refused):
@@ -390,34 +397,33 @@ BUILDERS: Final[Mapping[str, Callable[[Purse, Wish], Draft]]] = {
 
 
 class Grant(NamedTuple):
-    """One subsidy: its key, amount, end of its term, and the number of its transfer: charges booked later use it."""
+    """One subsidy: its key, amount and term [from, until). Nano, UTC seconds."""
 
     key: str
     nano: int
+    from_s: int
     until_s: int
-    seq: int
 
 
 class Use(NamedTuple):
-    """What was taken from the wallet: when it began, its transfer, nano; below zero where it was given back."""
+    """Consumption of one second or longer, by when it began."""
 
     at_s: int
-    seq: int
     nano: int
 
 
-def unused(grants: Sequence[Grant], uses: Iterable[Use]) -> dict[str, int]:
-    """Return grant key -> what is left of it after the uses: max(0, grant - charges since, within its term).
+def unused(grants: Iterable[Grant], uses: Iterable[Use]) -> dict[str, int]:
+    """Return grant key -> what is left of it after the uses: max(0, grant - charges in its term).
 
     Grants that run at the same time are used up in the order in which they end.
     """
     left = {grant.key: grant.nano for grant in grants}
-    order = sorted(grants, key=lambda grant: (grant.until_s, grant.seq))
-    for use in sorted(uses, key=lambda use: (use.seq, use.at_s)):
+    order = sorted(grants, key=lambda grant: (grant.until_s, grant.from_s, grant.key))
+    for use in sorted(uses):
         rest = use.nano
-        for grant in order if rest > 0 else reversed(order):
-            if grant.seq < use.seq and use.at_s < grant.until_s:
-                taken = min(rest, left[grant.key]) if rest > 0 else max(rest, left[grant.key] - grant.nano)
+        for grant in order:
+            if grant.from_s <= use.at_s < grant.until_s:
+                taken = min(rest, left[grant.key])
                 left[grant.key] -= taken
                 rest -= taken
     return left

@@ -1,124 +1,43 @@
-"""Credit control: from committed balances to reminders, switch-offs and reconnections, each with its reason.
+"""Credit control: from committed balances to notices, switch-offs and reconnections, each with its reason.
+
+    decide --judge--> state (credit_levels) --tell--> notices --guards--> wishes --desk, read-back--> stops in force
 
 Rule: pure. It wishes, the control desk commands, the desk's read-back tells what became of it. Only what this file
-switched off it switches on again. A wish that was refused is tried again after 1, 5 and then every 15 minutes, so a
-breaker that was offline is not forgotten, and every refusal is logged by its code when it changes.
+switched off it switches on again. Every refusal is logged by its code when it changes.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 from loguru import logger
 
-from billing_core.credit_levels import (
-    EXHAUSTED,
-    FROZEN,
-    NORMAL,
-    PENDING_STOP,
-    PROTECTED,
-    STATES,
-    STOPPED,
-    TRANSITIONS,
-    level,
-)
+from billing_core import credit_levels as levels
+from billing_core.columns import R_NANO, R_POINT, R_SEGMENT_FROM_S, R_SEGMENT_TO_S
+from billing_core.credit_guards import ClockGuard, MassGuard, RateGuard
+from billing_core.credit_holds import ALL, DISPUTE, MASS_HOLD, PAUSE, PROTECT, RELEASE, CreditEvent, Holds
+from billing_core.credit_levels import NORMAL, PENDING_STOP, STATES
+from billing_core.credit_notices import NoticeDesk
+from billing_core.credit_rules import Kept, Remembered, Settings, Tenant
 from billing_core.credit_stops import Stop
-from billing_core.friendly import Hours, is_friendly
+from billing_core.credit_switching import StopRecord, Switching, Wish, position
+from billing_core.credit_wishes import Holding, Wishes, refuse
+from billing_core.forecast import KEPT_H, Forecaster, Outlook
+from billing_core.notices import Notice, Told
 from billing_core.points import AccountSpec, PointSpec
+from billing_core.state import Checkpoint
 from scada.clock import NS_PER_S
 from scada.control import Breaker
 from scada.image import Columns
-from scada.position import CLOSED, OPEN
-from scada.quality import good_mask, is_good
+from scada.position import OPEN
+from scada.quality import good_mask
 from scada.scan import Instant
 
 __all__ = ["STATES", "CreditControl", "StopRecord", "Wish"]
 
-RETRY_S: Final = (60, 300, 900)  # real seconds: 1, 5, 15 minutes; the last one repeats
-LEAST_TENANTS_HELD: Final = 2  # the mass-trip guard never holds a single tenant, however small the park
-
-
-class Settings(Protocol):
-    """Table [credit] of the configuration; seconds are plant seconds."""
-
-    @property
-    def automatic(self) -> bool: ...
-    @property
-    def reconnect(self) -> bool: ...
-    @property
-    def grace_s(self) -> float: ...
-    @property
-    def stops_max(self) -> int: ...
-    @property
-    def stops_interval_s(self) -> float: ...
-    @property
-    def load_max_kw(self) -> float: ...
-    @property
-    def hold_percent(self) -> float: ...
-    @property
-    def reconnect_spacing_s(self) -> float: ...
-    @property
-    def friendly(self) -> Sequence[Hours]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A switching that credit control asks the control desk for."""
-
-    breaker: str
-    target: int  # OPEN or CLOSED
-    account: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StopRecord:
-    """A supply was switched off for want of credit, or is supplied again; to be kept in the books."""
-
-    account: str
-    breaker: str
-    stopped: bool
-    at_s: int
-    balance_nano: int
-    reason: str
-
-
-@dataclass(slots=True)
-class _Try:
-    """How often a breaker was asked to move to one target, and when it may be asked again."""
-
-    target: int
-    count: int = 0
-    not_before_ns: int = 0  # monotonic
-
-
-@dataclass(slots=True)
-class _Tenant:
-    """What credit control knows about one account."""
-
-    spec: AccountSpec
-    row: int
-    breakers: tuple[Breaker, ...]
-    points: npt.NDArray[np.int64]
-    state: int = NORMAL
-    due_s: int = 0  # plant second at which the overdraft was used up
-    refusal: str = ""
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What outlives a scan."""
-
-    stops: dict[str, str] = field(default_factory=dict)  # breaker -> account, switched off by credit
-    tries: dict[str, _Try] = field(default_factory=dict)
-    fell_due: deque[int] = field(default_factory=deque)  # plant seconds
-    sent: deque[tuple[int, float]] = field(default_factory=deque)  # plant second, kW
-    reconnected_s: float = -1e18
-    records: list[StopRecord] = field(default_factory=list)
+NOTHING: Final = Remembered()
+OUTLOOK_S: Final = 60  # plant seconds between two forecasts
 
 
 class CreditControl:
@@ -132,35 +51,61 @@ class CreditControl:
         settings: Settings,
         timezone: str,
         load_kw: Callable[[str, Columns], float] | None = None,
+        speed: int = 1,
+        rows: int = 0,
     ) -> None:
-        """load_kw: (breaker id, columns) -> load it carries now; without it the load guard is off."""
+        """load_kw: (breaker id, columns) -> load it carries now; without it the load guard is off.
+
+        speed: plant seconds in a real second    rows: accounts the image has room for
+        """
         self._breakers: Mapping[str, Breaker] = {breaker.id: breaker for breaker in breakers}
-        self._by_account: dict[str, _Tenant] = {}
-        for row, spec in enumerate(accounts):
-            self._enter(spec, row, [index for index, point in enumerate(points) if point.account == row])
         self._settings = settings
         self._zone = ZoneInfo(timezone)
-        self._load_kw = load_kw or (lambda breaker, work: 0.0)
-        self._memory = _Memory()
-        self._balances: dict[str, int] = {}
-        self._loads: dict[str, float] = {}
-        self.held = False
-        self.held_count = 0
+        self._switching = Switching(settings.reconnect_spacing_s)
+        self._mass = MassGuard(settings.hold_percent, settings.hold_interval_s)
+        self._rate = RateGuard(settings.stops_max, settings.load_max_kw, settings.stops_interval_s)
+        self._wishes = Wishes(self._switching, self._rate, load_kw or (lambda breaker, work: 0.0), self._zone)
+        self._clock = ClockGuard(settings.clock_jump_s, settings.clock_steady_s, speed)
+        self._desk = NoticeDesk(self._zone)
+        self._holds = Holds()
+        self._events: list[CreditEvent] = []
+        self._changed: dict[str, int] = {}  # account -> second of its change, not kept yet
+        self.forecaster = Forecaster(max(rows, len(accounts)))
+        self._outlook: Outlook | None = None
+        self._outlook_s = -1
+        self._now_s = 0
+        self._limit1 = np.zeros(len(self.forecaster.costs.nano), dtype=np.int64)  # row -> balance of the first reminder
+        self._limit2 = self._limit1.copy()
+        self._overdraft = self._limit1.copy()
+        self._by_account: dict[str, Tenant] = {}
+        self._at_row: dict[int, Tenant] = {}
+        self._busy: set[int] = set()  # rows that are judged whatever their balance
+        self._payer = np.full(len(points), -1, dtype=np.int64)  # row of each point's account
+        for row, spec in enumerate(accounts):
+            self._enter(spec, row, [index for index, point in enumerate(points) if point.account == row])
 
-    def restore(self, stops: Iterable[Stop], now_s: int) -> None:
-        """Take over (account, breaker, since second) of supplies that credit switched off before a restart.
+    # --- from start to start, from tenancy to tenancy
 
-        A stop ends when the breaker carries another account's supply by now: that one is not ours to close.
+    def restore(self, stops: Iterable[Stop], now_s: int, known: Remembered = NOTHING) -> None:
+        """Go on where an earlier core stopped.
+
+        stops: (account, breaker, since second) that credit switched off    known: what else was kept
         """
-        known = list(stops)
-        mine = {(tenant.spec.id, breaker.id) for tenant in self._by_account.values() for breaker in tenant.breakers}
-        self._memory.stops = {breaker: account for account, breaker, _ in known if (account, breaker) in mine}
-        self._memory.sent = deque(sorted((since_s, 0.0) for _, _, since_s in known))
-        self._memory.records += [
-            StopRecord(account, breaker, False, now_s, 0, "credit.reassigned")
-            for account, breaker, _ in known
-            if (account, breaker) not in mine
-        ]
+        stops = list(stops)
+        self._switching.restore(stops, self._supplies(), now_s)
+        self._rate.restore(since_s for _, _, since_s in stops)
+        for stand in known.kept:
+            if (tenant := self._by_account.get(stand.account)) is not None:
+                tenant.remember(stand)
+        for (account, kind), at_s in known.told_s.items():
+            if (tenant := self._by_account.get(account)) is not None:
+                tenant.told.last_s[kind] = at_s
+        self._holds = Holds(known.events)
+        self._mass.restore((stand.due_s for stand in known.kept if stand.due_s), known.events, now_s)
+        rows = {tenant.spec.id: tenant.row for tenant in self._by_account.values()}
+        costs = [(rows[account], hour, nano) for account, hour, nano in known.hours if account in rows]
+        self.forecaster.costs.restore(now_s, np.array(costs, dtype=np.int64).reshape(-1, 3))
+        self._busy |= set(rows.values())
 
     def adopt(self, spec: AccountSpec, row: int, points: Sequence[int], now_s: int) -> None:
         """Take over an account that was opened, or whose points, breakers or limits changed, while the core runs.
@@ -169,249 +114,282 @@ class CreditControl:
         breaker that is no longer the account's ends in the books; whoever carries it now decides about it afresh.
         """
         before = self._by_account.get(spec.id)
+        if before is not None:
+            self._payer[before.points[self._payer[before.points] == before.row]] = -1
         tenant = self._enter(spec, row, points)
         if before is not None:
-            tenant.state, tenant.due_s, tenant.refusal = before.state, before.due_s, before.refusal
-        self._end_foreign_stops(now_s)
+            tenant.take_over(before)
+        else:
+            self.forecaster.costs.forget(row)
+        self._switching.end_foreign(self._supplies(), now_s)
 
     def leave(self, account: str, now_s: int) -> None:
         """Forget an account that was closed; its stops end in the books, its breakers stay where they are."""
-        self._by_account.pop(account, None)
-        self._end_foreign_stops(now_s)
+        tenant = self._by_account.pop(account, None)
+        self._changed.pop(account, None)
+        if tenant is not None and self._at_row.get(tenant.row) is tenant:
+            del self._at_row[tenant.row]
+        self._switching.end_foreign(self._supplies(), now_s)
+
+    # --- one scan
 
     def decide(self, instant: Instant, work: Columns) -> Sequence[Wish]:
         """Judge every account on its committed balance; write its credit state; return what should be switched."""
         now_s = instant.utc_ns // NS_PER_S
-        self._forget(now_s)
-        for tenant in self._by_account.values():
+        self._now_s = now_s
+        self._wishes.begin()
+        self._rate.forget(now_s)
+        self._clock.watch(instant)
+        for event in self._holds.expire(now_s):
+            logger.warning("credit: {} of {} is over: its time has come", event.verb, event.account or "all")
+            self._busy |= set(self._at_row)
+        if not 0 <= now_s - self._outlook_s < OUTLOOK_S:
+            self._look_ahead(now_s, work)
+        tenants = self._attention(work)
+        for tenant in tenants:
             self._judge(tenant, instant, work)
-        self._guard_mass()
-        friendly = is_friendly(self._settings.friendly, self._zone, now_s)
+        self._guard_mass(now_s)
         wishes: list[Wish] = []
-        for tenant in self._by_account.values():
-            if tenant.state == PENDING_STOP:
-                wishes += self._stops(tenant, instant, work, friendly, wishes)
-            elif tenant.state in EXHAUSTED:
-                self._refuse(tenant, "credit.protected" if tenant.state == PROTECTED else "credit.data-bad")
-            elif any(account == tenant.spec.id for account in self._memory.stops.values()):
-                wishes += self._reconnections(tenant, instant, work)
-            else:
-                tenant.refusal = ""
+        for tenant in tenants:
+            wishes += self._wishes.of(tenant, self._holding(tenant), instant, work, len(wishes))
         return wishes
 
     def sent(self, wish: Wish, command_id: str, instant: Instant) -> None:
         """Note that the desk sent a wish; what became of it shows in the position of the breaker."""
-        now_s = instant.utc_ns // NS_PER_S
         logger.info("credit: {} {}: {} (command {})", wish.account, wish.breaker, wish.reason, command_id)
-        self._tried(wish, instant)
-        if wish.target == OPEN:
-            balance_nano = self._balances.get(wish.account, 0)
-            if wish.breaker not in self._memory.stops:  # a repetition drops no further load
-                self._memory.sent.append((now_s, self._loads.get(wish.breaker, 0.0)))
-                self._memory.stops[wish.breaker] = wish.account
-                self._memory.records.append(
-                    StopRecord(wish.account, wish.breaker, True, now_s, balance_nano, wish.reason)
-                )
-        else:
-            self._memory.reconnected_s = now_s
+        self._wishes.sent(wish, instant)
 
     def refused(self, wish: Wish, code: str, instant: Instant) -> None:
         """Note that the desk refused a wish, by its code; it comes again when its waiting time is over."""
-        self._tried(wish, instant)
-        self._refuse(self._by_account[wish.account], code)
+        self._switching.tried(wish, instant)
+        refuse(self._by_account[wish.account], code)
+
+    def charged(self, checkpoint: Checkpoint) -> None:
+        """Learn from a committed checkpoint what the accounts cost."""
+        rows = checkpoint.rows
+        if len(rows) == 0:
+            return
+        payer = self._payer[rows[:, R_POINT]]
+        paid = rows[payer >= 0]
+        payer = payer[payer >= 0]
+        self.forecaster.costs.add(payer, paid[:, R_SEGMENT_FROM_S], paid[:, R_SEGMENT_TO_S], paid[:, R_NANO])
+
+    # --- what is to be kept
 
     def records(self) -> Sequence[StopRecord]:
         """Return the stops and reconnections that are not in the books yet."""
-        return tuple(self._memory.records)
+        return tuple(self._switching.records)
 
     def recorded(self, count: int) -> None:
         """Forget the first `count` records: they are in the books."""
-        del self._memory.records[:count]
+        del self._switching.records[:count]
+
+    def notices(self) -> Sequence[Notice]:
+        """Return the notices that are not delivered yet."""
+        return tuple(self._desk.waiting)
+
+    def delivered(self, count: int, at_s: int) -> None:
+        """Note that the first `count` notices were delivered."""
+        for notice in self._desk.waiting[:count]:
+            tenant = self._by_account.get(notice.account)
+            self._desk.delivered(notice, tenant, at_s)
+            self._changed[notice.account] = at_s
+        del self._desk.waiting[:count]
+
+    def changed(self) -> list[Kept]:
+        """Return how the accounts stand that changed since they were last kept."""
+        return [
+            Kept(t.spec.id, t.state, t.told_state, at_s, t.due_s, t.told.final_s, t.told.again_s)
+            for account, at_s in self._changed.items()
+            if (t := self._by_account.get(account)) is not None
+        ]
+
+    def events(self) -> Sequence[CreditEvent]:
+        """Return the decisions that this file made itself and that are not kept yet."""
+        return tuple(self._events)
+
+    def whole_hours(self) -> tuple[list[int], list[tuple[str, int, int]]]:
+        """Return the hours whose costs are to be kept, and (account, hour, nano) of each that cost anything."""
+        costs = self.forecaster.costs
+        hours = sorted(hour for hour in costs.touched if hour < costs.now_h)
+        return hours, [
+            (tenant.spec.id, hour, nano)
+            for hour in hours
+            for row, tenant in self._at_row.items()
+            if (nano := int(costs.nano[row, hour % KEPT_H]))
+        ]
+
+    def kept(self, states: Sequence[Kept], events: int, hours: Iterable[int] = ()) -> None:
+        """Note that these states, the first `events` events and the costs of these hours are kept."""
+        self.forecaster.costs.touched -= set(hours)
+        for stand in states:
+            if self._changed.get(stand.account) == stand.since_s:
+                del self._changed[stand.account]
+        del self._events[:events]
+
+    # --- people
+
+    def apply(self, event: CreditEvent) -> None:
+        """Take a decision of a person into account; it is kept already."""
+        logger.warning("credit: {} {} by {}: {}", event.verb, event.account or "all", event.who, event.reason)
+        if event.verb == RELEASE:
+            self._mass.release()
+            self._clock.release()
+        self._holds.apply(event)
+        self._busy |= set(self._at_row)
 
     def release(self, user: str) -> None:
-        """Let a person end the hold of the mass-trip guard: what is due is switched, at the allowed rate."""
+        """Let a person end the hold of the mass-trip guard and the suspension by the clock."""
         logger.warning("credit: {} released {} held switch-offs", user, self.held_count)
-        self.held = False
-        self._memory.fell_due.clear()
+        self._mass.release()
+        self._clock.release()
+        key = f"{RELEASE}:{self._now_s}:{user}"
+        self._events.append(CreditEvent(key, RELEASE, ALL, self._now_s, 0, "", "released", user, ""))
 
-    def _enter(self, spec: AccountSpec, row: int, points: Sequence[int]) -> "_Tenant":
-        own = tuple(self._breakers[name] for name in spec.breakers if name in self._breakers)
-        tenant = self._by_account[spec.id] = _Tenant(spec, row, own, np.array(points, dtype=np.int64))
-        return tenant
+    def permit(self, account: str) -> None:
+        """Let a person's button close what may return, where the configuration does not close by itself."""
+        self._by_account[account].permitted = True
 
-    def _end_foreign_stops(self, now_s: int) -> None:
-        """End every stop of a breaker that carries no supply of the stopped account any more."""
-        mine = {(tenant.spec.id, breaker.id) for tenant in self._by_account.values() for breaker in tenant.breakers}
-        for breaker, account in list(self._memory.stops.items()):
-            if (account, breaker) not in mine:
-                del self._memory.stops[breaker]
-                self._memory.tries.pop(breaker, None)
-                self._memory.records.append(StopRecord(account, breaker, False, now_s, 0, "credit.reassigned"))
+    @property
+    def held(self) -> bool:
+        return self._mass.held
 
-    # --- one tenant
+    @property
+    def held_count(self) -> int:
+        return self._mass.count
 
-    def _judge(self, tenant: _Tenant, instant: Instant, work: Columns) -> None:
-        """Find the state of one account."""
-        committed_nano = int(work.accounts.committed_nano[tenant.row])
-        now_s = instant.utc_ns // NS_PER_S
-        found = level(tenant.spec, committed_nano, tenant.state)
-        mine = [breaker for breaker in tenant.breakers if self._memory.stops.get(breaker.id) == tenant.spec.id]
-        if found is not None:
-            state = STOPPED if any(_position(breaker, work) == OPEN for breaker in mine) else found
-            tenant.due_s = 0
-        else:
-            state = self._exhausted(tenant, mine, work)
-            if state == PENDING_STOP and not tenant.due_s:
-                tenant.due_s = now_s
-                self._memory.fell_due.append(now_s)
-        if state != tenant.state:
-            assert state in TRANSITIONS[tenant.state], f"{STATES[tenant.state]} -> {STATES[state]}"
-            tenant.state = state
-        if work.accounts.credit_state[tenant.row] != state:
-            work.accounts.credit_state[tenant.row] = state
-            work.accounts.changed_scan[tenant.row] = instant.scan
+    @property
+    def stops_held(self) -> int:
+        """Why no supply at all is switched off now: an index into credit_levels.STOPS_HELD."""
+        reasons = (
+            self._mass.held, self._clock.suspended, self._holds.own(PROTECT, ALL) is not None,
+            self._holds.own(PAUSE, ALL) is not None,
+        )  # fmt: skip
+        return next((number for number, holds in enumerate(reasons, 1) if holds), 0)
 
-    def _exhausted(self, tenant: _Tenant, mine: list[Breaker], work: Columns) -> int:
-        """Return the state of an account whose overdraft is used up."""
-        targets = [breaker for breaker in tenant.breakers if not breaker.protected]
-        if targets and mine and all(_position(breaker, work) == OPEN for breaker in targets):
-            return STOPPED
-        if tenant.spec.protected or not targets:
-            return PROTECTED
-        good = good_mask(work.points.quality[tenant.points]) & (work.points.held[tenant.points] == 0)
-        known = all(_position(breaker, work) >= 0 for breaker in mine)  # a stop may be in force already
-        return PENDING_STOP if good.all() and known else FROZEN
+    @property
+    def holds(self) -> Holds:
+        return self._holds
 
-    def _stops(
-        self, tenant: _Tenant, instant: Instant, work: Columns, friendly: bool, wished: Sequence[Wish]
-    ) -> list[Wish]:
-        """Return the switch-offs of one account that is due, or note why there are none."""
-        now_s = instant.utc_ns // NS_PER_S
-        rules = (
-            ("credit.manual", self._settings.automatic),
-            ("credit.grace", now_s - tenant.due_s >= self._settings.grace_s),
-            ("credit.friendly-hours", not friendly),
-            ("credit.mass-guard", not self.held),
-        )
-        for code, granted in rules:
-            if not granted:
-                self._refuse(tenant, code)
-                return []
-        wishes: list[Wish] = []
-        for breaker in tenant.breakers:
-            if breaker.protected or _position(breaker, work) == OPEN:
-                continue
-            code = self._stop_refusal(breaker, instant, work, len(wished) + len(wishes))
-            if code:
-                self._refuse(tenant, code)
-            else:
-                wishes.append(Wish(breaker.id, OPEN, tenant.spec.id, "credit.exhausted"))
-                self._balances[tenant.spec.id] = int(work.accounts.committed_nano[tenant.row])
-        return wishes
+    @property
+    def outlook(self) -> Outlook | None:
+        """The newest forecast of every account row; None before the first."""
+        return self._outlook
 
-    def _stop_refusal(self, breaker: Breaker, instant: Instant, work: Columns, wished: int) -> str:
-        """Return why a breaker is not tripped in this scan, "" when it may be."""
-        load_kw = self._load_kw(breaker.id, work)
-        self._loads[breaker.id] = load_kw
-        dropped_kw = sum(kw for _, kw in self._memory.sent) + load_kw
-        rules = (
-            ("credit.position", _position(breaker, work) == CLOSED),
-            ("credit.retry", self._may_try(breaker.id, OPEN, instant)),
-            ("credit.rate", len(self._memory.sent) + wished < self._settings.stops_max),
-            ("credit.load", dropped_kw <= self._settings.load_max_kw),
-        )
-        return next((code for code, granted in rules if not granted), "")
-
-    def _reconnections(self, tenant: _Tenant, instant: Instant, work: Columns) -> list[Wish]:
-        """Return the reconnections of one account whose balance allows supply; end the record of what is closed."""
-        now_s = instant.utc_ns // NS_PER_S
-        committed_nano = int(work.accounts.committed_nano[tenant.row])
-        if committed_nano < tenant.spec.reconnect_nano or committed_nano <= -tenant.spec.overdraft_nano:
-            return []
-        for breaker in tenant.breakers:
-            if self._memory.stops.get(breaker.id) != tenant.spec.id:
-                continue
-            position = _position(breaker, work)
-            if position == CLOSED and self._settled(breaker.id, instant):
-                del self._memory.stops[breaker.id]
-                self._memory.tries.pop(breaker.id, None)
-                self._memory.records.append(
-                    StopRecord(tenant.spec.id, breaker.id, False, now_s, committed_nano, "credit.topped-up")
-                )
-                continue
-            code = self._close_refusal(breaker, position, instant, now_s)
-            if not code:
-                return [Wish(breaker.id, CLOSED, tenant.spec.id, "credit.topped-up")]
-            self._refuse(tenant, code)
-        return []
-
-    def _close_refusal(self, breaker: Breaker, position: int, instant: Instant, now_s: int) -> str:
-        """Return why a breaker is not closed in this scan, "" when it may be. One a scan at most, and spaced."""
-        rules = (
-            ("credit.manual", self._settings.reconnect),
-            ("credit.by-hand", breaker.remote_close),
-            ("credit.position", position == OPEN),
-            ("credit.retry", self._may_try(breaker.id, CLOSED, instant)),
-            ("credit.spacing", now_s - self._memory.reconnected_s >= self._settings.reconnect_spacing_s),
-        )
-        code = next((code for code, granted in rules if not granted), "")
-        if not code:
-            self._memory.reconnected_s = now_s  # the next tenant of this same scan waits its turn
-        return code
-
-    # --- guards and memory
-
-    def _guard_mass(self) -> None:
-        """Hold when too many tenants fell due within one interval: a price or data fault looks just like that."""
-        most = max(self._settings.hold_percent / 100 * len(self._by_account), LEAST_TENANTS_HELD)
-        self.held_count = sum(tenant.state == PENDING_STOP for tenant in self._by_account.values())
-        if len(self._memory.fell_due) > most and not self.held:
-            self.held = True
-            logger.error("credit: {} tenants fell due at once; switch-offs wait for a person", self.held_count)
-        elif self.held and self.held_count == 0:
-            self.held = False
-
-    def _forget(self, now_s: int) -> None:
-        """Drop what is older than one interval."""
-        self._balances.clear()
-        self._loads.clear()
-        since_s = now_s - self._settings.stops_interval_s
-        while self._memory.fell_due and self._memory.fell_due[0] <= since_s:
-            self._memory.fell_due.popleft()
-        while self._memory.sent and self._memory.sent[0][0] <= since_s:
-            self._memory.sent.popleft()
-
-    def _tried(self, wish: Wish, instant: Instant) -> None:
-        known = self._memory.tries.get(wish.breaker)
-        if known is None or known.target != wish.target:
-            known = self._memory.tries[wish.breaker] = _Try(wish.target)
-        wait_s = RETRY_S[min(known.count, len(RETRY_S) - 1)]
-        known.count += 1
-        known.not_before_ns = instant.mono_ns + wait_s * NS_PER_S
-        if known.count == len(RETRY_S) + 1:
-            logger.error("credit: {} did not follow {} commands; a person is needed", wish.breaker, known.count)
-
-    def _may_try(self, breaker: str, target: int, instant: Instant) -> bool:
-        known = self._memory.tries.get(breaker)
-        return known is None or known.target != target or instant.mono_ns >= known.not_before_ns
-
-    def _settled(self, breaker: str, instant: Instant) -> bool:
-        """Tell whether a closed position can be believed: no trip of ours is still on its way."""
-        known = self._memory.tries.get(breaker)
-        return known is None or known.target == CLOSED or instant.mono_ns >= known.not_before_ns
-
-    def _refuse(self, tenant: _Tenant, code: str) -> None:
-        if tenant.refusal != code:
-            tenant.refusal = code
-            logger.info("credit: {} is not switched: {}", tenant.spec.id, code)
+    def tenants(self) -> Mapping[str, Tenant]:
+        """Return what is known of every account."""
+        return self._by_account
 
     def refusal(self, account: str) -> str:
         """Return why an account that is due, or may be supplied again, was not switched; "" when nothing is due."""
         return self._by_account[account].refusal
 
+    # --- one tenant
 
-def _position(breaker: Breaker, work: Columns) -> int:
-    """Return OPEN or CLOSED when the position is good, -1 when it cannot be relied on."""
-    if not is_good(int(work.tags.quality[breaker.position_row])):
-        return -1
-    return int(work.tags.value[breaker.position_row])
+    def _enter(self, spec: AccountSpec, row: int, points: Sequence[int]) -> Tenant:
+        own = tuple(self._breakers[name] for name in spec.breakers if name in self._breakers)
+        rules = self._settings.classes.get(spec.account_class, self._settings)
+        tenant = Tenant(spec, row, own, np.array(points, dtype=np.int64), rules, told=Told({}))
+        self._by_account[spec.id] = self._at_row[row] = tenant
+        self._payer[tenant.points] = row
+        self._overdraft[row] = spec.overdraft_nano
+        self._limit1[row], self._limit2[row] = spec.alarm1_nano, spec.alarm2_nano
+        self._outlook_s = -1  # the limits in days are worked out again at the next scan
+        self._busy.add(row)
+        return tenant
+
+    def _supplies(self) -> set[tuple[str, str]]:
+        return {(tenant.spec.id, breaker.id) for tenant in self._by_account.values() for breaker in tenant.breakers}
+
+    def _look_ahead(self, now_s: int, work: Columns) -> None:
+        """Forecast every purse, and set the balances below which reminders are due."""
+        self._outlook_s = now_s
+        rows = len(self._overdraft)
+        self._outlook = self.forecaster.outlook(now_s, work.accounts.balance_nano[:rows], self._overdraft)
+        for row, tenant in self._at_row.items():
+            days1, days2 = tenant.rules.remind1_days, tenant.rules.remind2_days
+            daily_nano = int(self._outlook.daily_nano[row])
+            self._limit1[row], self._limit2[row] = levels.thresholds(tenant.spec, daily_nano, days1, days2)
+
+    def _attention(self, work: Columns) -> list[Tenant]:
+        """Return the accounts that are not plainly in credit, in the order of their rows."""
+        committed = work.accounts.committed_nano[: len(self._limit1)]
+        near = np.flatnonzero(committed < np.maximum(self._limit1 + self._limit1 // 10, 1))
+        busy = self._busy | {self._by_account[name].row for name in self._switching.accounts()}
+        self._busy = set()
+        return [self._at_row[row] for row in sorted(busy.union(near.tolist())) if row in self._at_row]
+
+    def _judge(self, tenant: Tenant, instant: Instant, work: Columns) -> None:
+        """Find the state of one account, and tell its tenant."""
+        committed_nano = int(work.accounts.committed_nano[tenant.row])
+        now_s = instant.utc_ns // NS_PER_S
+        state = levels.next_state(self._standing(tenant, committed_nano, work))
+        before = (tenant.state, tenant.told_state, tenant.due_s)
+        tenant.state = state
+        if not levels.is_exhausted(tenant.spec, committed_nano):
+            tenant.due_s = 0
+            tenant.told.stands_again()
+        elif state == PENDING_STOP and not tenant.due_s:
+            tenant.due_s = now_s
+            self._mass.fell_due(now_s)
+        if self._holds.find(PAUSE, tenant.spec.id) is None:
+            days_left = float(self._outlook.days_left[tenant.row]) if self._outlook is not None else float("nan")
+            self._desk.tell(tenant, now_s, committed_nano, days_left)
+        if state != NORMAL or tenant.told_state != NORMAL:
+            self._busy.add(tenant.row)
+        if before != (tenant.state, tenant.told_state, tenant.due_s):
+            self._changed[tenant.spec.id] = now_s
+        if work.accounts.credit_state[tenant.row] != state:
+            work.accounts.credit_state[tenant.row] = state
+            work.accounts.changed_scan[tenant.row] = instant.scan
+
+    def _standing(self, tenant: Tenant, committed_nano: int, work: Columns) -> levels.Standing:
+        """Gather what decides the state of one account."""
+        spec = tenant.spec
+        mine = self._mine(tenant)
+        targets = [breaker for breaker in tenant.breakers if not breaker.protected]
+        exhausted = levels.is_exhausted(spec, committed_nano)
+        protected = self._is_protected(tenant)
+        if exhausted and not protected:
+            cut = bool(mine) and all(position(breaker, work) == OPEN for breaker in targets)
+        else:
+            cut = any(position(breaker, work) == OPEN for breaker in mine)
+        good = good_mask(work.points.quality[tenant.points]) & (work.points.held[tenant.points] == 0)
+        known = all(position(breaker, work) >= 0 for breaker in mine)  # a stop may be in force already
+        limits = int(self._limit1[tenant.row]), int(self._limit2[tenant.row])
+        return levels.Standing(
+            level=levels.level(spec, committed_nano, tenant.state, limits),
+            exhausted=exhausted,
+            cut=cut,
+            returns=levels.may_return(spec, committed_nano) or protected,
+            protected=protected,
+            fit=bool(good.all()) and known,
+        )
+
+    def _is_protected(self, tenant: Tenant) -> bool:
+        switchable = any(not breaker.protected for breaker in tenant.breakers)
+        return tenant.spec.protected or not switchable or self._holds.find(PROTECT, tenant.spec.id) is not None
+
+    def _holding(self, tenant: Tenant) -> Holding:
+        account = tenant.spec.id
+        return Holding(
+            mass=self._mass.held,
+            clock=self._clock.suspended,
+            paused=self._holds.find(PAUSE, account) is not None,
+            disputed=self._holds.find(DISPUTE, account) is not None,
+            protected=self._is_protected(tenant),
+        )
+
+    def _guard_mass(self, now_s: int) -> None:
+        """Let the mass-trip guard judge; what it decides is kept, so that a restart does not release it."""
+        before = self._mass.held
+        pending = sum(tenant.state == PENDING_STOP for tenant in self._at_row.values())
+        self._mass.judge(now_s, len(self._by_account), pending)
+        if self._mass.held != before:
+            verb = MASS_HOLD if self._mass.held else RELEASE
+            reason = f"{pending} tenants are due"
+            self._events.append(CreditEvent(f"{verb}:{now_s}", verb, ALL, now_s, 0, "", reason, "system", "core"))
+
+    def _mine(self, tenant: Tenant) -> list[Breaker]:
+        """Return the breakers that credit opened for an account."""
+        return [b for b in tenant.breakers if self._switching.account_of(b.id) == tenant.spec.id]

@@ -13,10 +13,9 @@ from billing_core.account_rules import STANDARD, AccountClass
 from billing_core.plan import TierOptions
 from billing_core.points import AccountSpec, PointSpec
 from config import metering, settings
-from config.day_tables import minute_of
 from config.loader import Sources
 from config.planning import exact, moment_s
-from config.schema import DAYS, NANO, BillingTable, MeterRow, ProfileTable, RegisterTable
+from config.schema import NANO, BillingTable, MeterRow, ProfileTable, RegisterTable
 from config.tagging import GATEWAY, METER, device_folders, tag_id
 from drivers.device import NO_ROW, Device, Gateway
 from drivers.profile import Billing, Profile, Register, Switch
@@ -203,15 +202,6 @@ def names(sources: Sources) -> dict[str, settings.Name]:
         found |= {part.id: settings.Name(part.name_zh, part.name_en) for part in (*station.node, *station.edge)}
     site = sources.one("site")
     return found | {site.id: settings.Name(site.name_zh, site.name_en)}
-
-
-def credit(sources: Sources) -> settings.CreditSettings:
-    table = sources.one("credit")
-    friendly = tuple(
-        settings.FriendlyHours(frozenset(map(DAYS.index, hours.days)), minute_of(hours.start), minute_of(hours.end))
-        for hours in table.friendly
-    )
-    return settings.CreditSettings(**table.model_dump(exclude={"friendly"}), friendly=friendly)
 
 
 def field_settings(sources: Sources) -> settings.FieldSettings:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config.alarm_checks import ALARM_CHECKS
 from config.assembly import billing_register
+from config.crediting import credit_faults
 from config.loader import Placed, Sources, listed, nearest
 from config.meter_checks import METER_CHECKS
 from config.network_checks import NETWORK_CHECKS, loops
@@ -292,6 +293,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     limits,
     idle_tenants,
     simulation,
+    credit_faults,
     *TARIFF_CHECKS,
     *METER_CHECKS,
     *NETWORK_CHECKS,

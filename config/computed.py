@@ -61,5 +61,7 @@ def derived_rows(plant: Plant) -> DerivedRows:
         rate=rows("P", plant.points, "RatePeriod"),
         held=rows("P", plant.points, "Held"),
         rate_check=rows("P", plant.points, "RateRegisters"),
+        days_left=rows("T", plant.accounts, "DaysLeft"),
+        empty_s=rows("T", plant.accounts, "ForecastEmpty"),
         minor_nano=NANO // 10**plant.site.currency_exponent,
     )

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from config import schema, tariff_tables
+from config import credit_schema, schema, tariff_tables
 from scada.errors import Fault
 
 T = TypeVar("T", bound=schema.Table)
@@ -32,7 +32,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
         "scan": (schema.ScanTable, "one"),
         "opcua": (schema.OpcuaTable, "one"),
         "hmi": (schema.HmiTable, "one"),
-        "credit": (schema.CreditTable, "one"),
+        "credit": (credit_schema.CreditTable, "one"),
+        "credit_class": (credit_schema.CreditClassTable, "many"),
         "history": (schema.HistoryTable, "one"),
         "ledger": (schema.LedgerTable, "one"),
         "account_class": (schema.AccountClassTable, "many"),

@@ -15,6 +15,7 @@ from billing_core.points import AccountSpec, PointSpec
 from config import assembly, metering, planning
 from config.alarming import build_alarms
 from config.checks import check_all
+from config.crediting import credit
 from config.loader import Sources, read_sources
 from config.settings import (
     Building,
@@ -136,7 +137,7 @@ def _build(sources: Sources) -> Plant:
         field=assembly.field_settings(sources),
         opcua=OpcuaSettings(**sources.one("opcua").model_dump()),
         hmi=HmiSettings(**sources.one("hmi").model_dump()),
-        credit=assembly.credit(sources),
+        credit=credit(sources),
         history=HistorySettings(**history.model_dump()),
         ledger=ledger,
         account_classes=assembly.account_classes(sources),

@@ -99,34 +99,6 @@ class HmiTable(Table):
     host: str = "127.0.0.1"  # address to listen on; put a TLS proxy before it when other machines shall come in
 
 
-class FriendlyTable(Table):
-    """Hours in which credit never switches off (a stop that is due waits), within one local day."""
-
-    days: tuple[Day, ...] = DAYS
-    start: Minute
-    end: Minute  # earlier than `start` means the next day
-
-    @model_validator(mode="after")
-    def _lasts(self) -> "FriendlyTable":
-        if self.start == self.end or self.start == "24:00":
-            raise ValueError("hours that last: start before 24:00 and different from end")
-        return self
-
-
-class CreditTable(Table):
-    """Credit control; defaults after the practice of State Grid companies."""
-
-    automatic: bool = True  # False: a person switches, the system only reminds
-    reconnect: bool = True  # close again by itself after a top-up
-    grace_s: Annotated[float, Field(ge=0)] = 600.0  # plant seconds between the last warning and the stop
-    stops_max: Annotated[int, Field(ge=1)] = 20  # switch-offs per interval before the guard holds the rest
-    stops_interval_s: Annotated[float, Field(gt=0)] = 600.0
-    load_max_kw: Annotated[float, Field(gt=0)] = 500.0  # load switched off per interval before the guard holds
-    hold_percent: Annotated[float, Field(gt=0, le=100)] = 5.0  # tenants due at once beyond which a person is asked
-    reconnect_spacing_s: Annotated[float, Field(ge=0)] = 2.0  # inrush: seconds between two reconnections
-    friendly: tuple[FriendlyTable, ...] = ()
-
-
 class LedgerTable(Table):
     """Accounts of the site itself, and room for those that are opened while it runs."""
 

@@ -4,7 +4,7 @@ Rule: no behaviour and no file formats; `config.assembly` fills them from checke
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from drivers.field.shapes import Shape
 
@@ -74,17 +74,27 @@ class FriendlyHours:
 
 @dataclass(frozen=True, slots=True)
 class CreditSettings:
-    """How credit control behaves; see config/README.md, table [credit]."""
+    """How credit control behaves; see config/README.md, tables [credit] and [[credit_class]]. Plant seconds."""
 
     automatic: bool
     reconnect: bool
-    grace_s: float  # plant seconds
+    grace_s: float
+    notice_lead_s: float
+    again_lead_s: float
+    notice_repeat_s: float
+    remind1_days: int
+    remind2_days: int
     stops_max: int
-    stops_interval_s: float  # plant seconds
+    stops_interval_s: float
     load_max_kw: float
     hold_percent: float
-    reconnect_spacing_s: float  # plant seconds
+    hold_interval_s: float
+    reconnect_spacing_s: float
+    clock_jump_s: float
+    clock_steady_s: float  # real seconds
     friendly: tuple[FriendlyHours, ...]
+    closed_days: frozenset[int]  # holidays, the days before them, declared dates; proleptic ordinals
+    classes: Mapping[str, "CreditSettings"] = field(default_factory=dict)  # by class of accounts, where it differs
 
 
 @dataclass(frozen=True, slots=True)

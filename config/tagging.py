@@ -9,6 +9,7 @@ from typing import Final
 
 from billing_core.columns import HELD
 from billing_core.credit_levels import STATES as CREDIT_STATES
+from billing_core.credit_levels import STOPS_HELD
 from billing_core.plan import RATES
 from billing_core.rate_check import STATES as RATE_STATES
 from config.loader import Sources
@@ -64,6 +65,8 @@ ACCOUNT_OFFERS: Final = (
     Offer("Balance", "余额", "Balance", money=True, deadband=0.01),
     Offer("BalanceMinor", "余额(分)", "Balance in minor units", "int64", history=False),
     Offer("CreditState", "信用状态", "Credit state", "enum", states=CREDIT_STATES),
+    Offer("DaysLeft", "预计可用天数", "Days left at the usual cost", unit="d", deadband=0.1),
+    Offer("ForecastEmpty", "预计用尽时间(UTC 秒)", "Balance used up at, UTC seconds", "int64", unit="s", history=False),
 )
 NODE_OFFERS: Final = (Offer("Energised", "带电状态", "Energised", "enum", states=ENERGISED_STATES),)
 CORE_OFFERS: Final = (
@@ -83,6 +86,7 @@ CORE_OFFERS: Final = (
     Offer("HistoryQueueRows", "历史队列行数", "Rows waiting for the historian", "int64", deadband=1000.0),
     Offer("HistoryLostRows", "历史丢弃行数", "Rows the historian had to give up", "int64"),
     Offer("CreditHeld", "欠费断电挂起户数", "Tenants whose stop waits for a person", "int64"),
+    Offer("StopsHeld", "自动断电暂停原因", "Why no supply is switched off", "enum", states=STOPS_HELD),
 )
 RESERVED: Final = frozenset(offer.name for offer in DEVICE_OFFERS + SWITCH_OFFERS)  # no register may be called so
 

@@ -23,7 +23,7 @@ ENERGY: Final = (
 
 DECIMALS: Final = {
     "kW": 1, "kWh": 2, "kvar": 1, "kVA": 1, "V": 1, "A": 2, "Hz": 2, "m3": 2, "m3/h": 2, "GJ": 3, "MJ": 1, "°C": 1,
-    "t": 2, "t/h": 2, "kPa": 1, "MPa": 3, "%": 1, "ms": 1, "s": 1,
+    "t": 2, "t/h": 2, "kPa": 1, "MPa": 3, "%": 1, "ms": 1, "s": 1, "d": 1,
 }  # fmt: skip
 DECIMALS_RATIO: Final = 3
 DECIMALS_MONEY: Final = 2

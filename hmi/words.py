@@ -52,6 +52,13 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "protected": N_("Protected supply"),
         "frozen": N_("Held: data in doubt"),
     },
+    "stops_held": {
+        "none": N_("Not held"),
+        "mass_guard": N_("Many tenants due at once"),
+        "clock": N_("The clock jumped"),
+        "protected": N_("Every supply is protected"),
+        "paused": N_("Credit control is paused"),
+    },
     "energised": {
         "dead": N_("Dead"),
         "live": N_("Live"),
@@ -225,6 +232,7 @@ _MEASURE_GROUPS: Final = {
     "Position": "position",
     "CommandState": "command",
     "CreditState": "credit",
+    "StopsHeld": "stops_held",
     "Energised": "energised",
     "RatePeriod": "rate",
     "Held": "held",

@@ -44,7 +44,7 @@ class Ports:
     desk: ControlDesk
     history: Any  # scada.database.Database of the historian
     open_books: Callable[[], Awaitable[None]]  # read balances, alarms and commands back; DatabaseAway when not yet
-    keep_stops: Callable[[], Awaitable[None]]  # write credit's stops and reconnections into the books
+    keep_stops: Callable[[], Awaitable[None]]  # write credit's stops, reconnections, notices and states into the books
     drain: Callable[[], Awaitable[None]]  # move the journal on disk into the data base
 
 
@@ -75,6 +75,7 @@ class Core:
         self.account_rows: Mapping[str, int] = {account: row for row, account in enumerate(accounts)}
         self._checkpoint_s = checkpoint_s
         self.books_open = False
+        self._outlook: Any = None
         self._committed_mono_ns = room.clock.mono_ns()
         self._alarms_from_ns = self._committed_mono_ns + int(ALARM_PATIENCE_S * NS_PER_S)
         self._commit_lock = asyncio.Lock()
@@ -99,7 +100,7 @@ class Core:
         connected = self.books_open and behind_s < 3 * self._checkpoint_s
         historian, credit = self.ports.historian, self.ports.credit
         held = credit.held_count if credit.held else 0
-        health = Health(behind_s, connected, historian.queue_rows, historian.lost_rows, held)
+        health = Health(behind_s, connected, historian.queue_rows, historian.lost_rows, held, credit.stops_held)
         self._derived.system(instant, self.scan.figures, health)
 
     def _bill(self, instant: Instant) -> None:
@@ -116,7 +117,11 @@ class Core:
         """Let credit control act; a wish that an interlock refuses is logged by its reason, and comes again."""
         if not self.books_open:
             return
-        for wish in self.ports.credit.decide(instant, self.work):
+        wishes = self.ports.credit.decide(instant, self.work)
+        if self.ports.credit.outlook is not self._outlook:  # a new forecast, once a minute of plant time
+            self._outlook = self.ports.credit.outlook
+            self._derived.forecast(instant, self._outlook)
+        for wish in wishes:
             try:
                 command = self.ports.desk.automatic(wish.breaker, wish.target, "credit", wish.reason)
             except Refused as refused:
@@ -173,6 +178,7 @@ class Core:
             self._cut, self._cut_mono_ns = checkpoint, now_ns
         committed = await self.ports.books.commit(checkpoint)
         self.ports.billing.applied(checkpoint)
+        self.ports.credit.charged(checkpoint)
         self._credit_late(committed)
         self._cut = None
         return self._cut_mono_ns

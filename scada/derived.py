@@ -4,7 +4,7 @@ Rule: nothing is computed here that another room would have to compute again; th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +23,9 @@ OVERRUN_SHOWN_S: Final = 60  # OverrunActive stays 1 this long after an overrun,
 
 Rows = npt.NDArray[np.int64]
 
+NO_ROWS: Final[Rows] = np.zeros(0, dtype=np.int64)
+DAYS_LEFT_MOST: Final = 9999.0  # shown for a purse that nothing is taken from
+
 SYSTEM_MEASURES: Final = (
     "ScanCount",
     "ScanMs",
@@ -35,6 +38,7 @@ SYSTEM_MEASURES: Final = (
     "HistoryQueueRows",
     "HistoryLostRows",
     "CreditHeld",
+    "StopsHeld",
 )
 
 
@@ -46,6 +50,7 @@ class Health(NamedTuple):
     queue_rows: int
     lost_rows: int  # history given up because memory and spool were full
     credit_held: int  # tenants whose stop the mass-trip guard holds for a person
+    stops_held: int  # why no supply is switched off at all, index into the states of the tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,12 @@ class DerivedRows:
     held: Rows
     rate_check: Rows
     minor_nano: int  # nano in one minor unit of the currency (10_000_000 for fen)
+    days_left: Rows = field(default_factory=lambda: NO_ROWS)  # one for each account
+    empty_s: Rows = field(default_factory=lambda: NO_ROWS)
 
 
-def write(tags: Any, rows: Rows, values: Any, quality: int, instant: Instant) -> None:
-    """Set computed tags: value, quality and this scan's time; note the scan where something differs."""
+def write(tags: Any, rows: Rows, values: Any, quality: Any, instant: Instant) -> None:
+    """Set computed tags: value, quality (one, or one a row) and this scan's time; note the scan where one differs."""
     values = np.asarray(values, dtype=np.float64)
     changed = (tags.value[rows] != values) | (tags.quality[rows] != quality)
     tags.value[rows] = values
@@ -124,6 +131,16 @@ class DerivedTags:
         write(tags, rows.rate, points.rate, quality, instant)
         write(tags, rows.held, points.held, quality, instant)
         write(tags, rows.rate_check, points.rate_check, quality, instant)
+
+    def forecast(self, instant: Instant, outlook: Any) -> None:
+        """Copy a forecast (days_left, empty_s and `known` of each account); what is not known yet is uncertain, -1."""
+        tags, rows = self._work.tags, self._rows
+        shown = len(rows.days_left)
+        known = outlook.known[:shown]
+        days_left = np.where(known, np.minimum(outlook.days_left[:shown], DAYS_LEFT_MOST), -1.0)
+        quality = np.where(known, GOOD, UNCERTAIN_SUBNORMAL).astype(np.uint32)
+        write(tags, rows.days_left, days_left, quality, instant)
+        write(tags, rows.empty_s, np.where(known, np.maximum(outlook.empty_s[:shown], 0), -1), quality, instant)
 
     def system(self, instant: Instant, figures: ScanFigures, health: "Health") -> None:
         """Turn the figures of the scan before this one into tags."""

@@ -43,7 +43,7 @@ def finished(park: Park, command: str) -> str:
 
 @pytest.mark.timeout(240)
 def test_a_purse_runs_out_and_a_top_up_brings_the_supply_back(make_park) -> None:
-    park = make_park(openings={TENANT: "0.50"}).start(speed=SPEED)
+    park = make_park(openings={TENANT: "1.50"}).start(speed=SPEED)
     assert position(park, BREAKER) == CLOSED
     wait_for(lambda: credit_state(park) == "stopped", 90, "the supply to be stopped")
     assert position(park, BREAKER) == OPEN

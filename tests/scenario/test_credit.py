@@ -35,7 +35,9 @@ def breaker(row: int, **changes: Any) -> Breaker:
 
 SETTINGS = SimpleNamespace(
     automatic=True, reconnect=True, grace_s=60.0, stops_max=2, stops_interval_s=600.0, load_max_kw=100.0,
-    hold_percent=5.0, reconnect_spacing_s=2.0, friendly=(),
+    hold_percent=5.0, hold_interval_s=600.0, reconnect_spacing_s=2.0, friendly=(), closed_days=frozenset(), classes={},
+    notice_lead_s=0.0, again_lead_s=0.0, notice_repeat_s=86_400.0, remind1_days=7, remind2_days=3, clock_jump_s=300.0,
+    clock_steady_s=3600.0,
 )  # fmt: skip
 
 
@@ -60,12 +62,13 @@ class Bench:
         )
         self.at_s = NOON_S
         self.scans = 0
+        self.told: list[tuple[str, str]] = []
 
     def pay(self, row: int, yuan: int) -> None:
         self.work.accounts.committed_nano[row] = yuan * YUAN
 
-    def scan(self, after_s: int = 1, follow: bool = True) -> list[Wish]:
-        """Let time pass and decide; the desk sends every wish, and the breakers follow."""
+    def scan(self, after_s: int = 1, follow: bool = True, deliver: bool = True) -> list[Wish]:
+        """Let time pass and decide; the desk sends every wish, the breakers follow, notices reach the tenants."""
         self.at_s += after_s
         self.scans += 1
         instant = Instant(self.scans, self.at_s * 10**9, self.at_s * 10**9)
@@ -74,6 +77,9 @@ class Bench:
             self.control.sent(wish, f"c{self.scans}", instant)
             if follow:
                 self.work.tags.value[int(wish.breaker[1:])] = wish.target
+        if deliver:
+            self.told += [(notice.account, notice.kind) for notice in self.control.notices()]
+            self.control.delivered(len(self.control.notices()), self.at_s)
         return wishes
 
     def state(self, row: int = 0) -> str:
@@ -98,7 +104,7 @@ def test_the_life_of_a_purse() -> None:
         (1, -11, "stopped", []),
         (1, -2, "stopped", []),  # too little to reconnect
         (1, 4, "stopped", []),
-        (1, 5, "stopped", [("b0", CLOSED)]),
+        (1, 5, "reconnect_permitted", [("b0", CLOSED)]),
         (1, 5, "remind2", []),
         (1, 5, "remind2", []),
     ]
@@ -251,7 +257,7 @@ def test_gas_is_never_opened_remotely() -> None:
     bench.work.tags.value[0] = OPEN
     bench.control.restore([("t0", "b0", NOON_S)], NOON_S)
     assert bench.scan() == []
-    assert (bench.state(), bench.control.refusal("t0")) == ("stopped", "credit.by-hand")
+    assert (bench.state(), bench.control.refusal("t0")) == ("reconnect_permitted", "credit.by-hand")
 
 
 def test_stopped_tenants_after_a_restart_are_no_mass_trip() -> None:

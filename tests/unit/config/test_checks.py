@@ -29,6 +29,27 @@ def _told(fault: Fault, file: str) -> str:
 
 CASES = (
     Case(
+        "credit of a class that is not there",
+        "plant.toml",
+        '[[credit_class]]\nid = "resident"',
+        '[[credit_class]]\nid = "residents"',
+        ["credit_class.residents.id: unknown account class 'residents'"],
+    ),
+    Case(
+        "one class twice",
+        "plant.toml",
+        '[[credit_class]]\nid = "resident"',
+        '[[credit_class]]\nid = "resident"\n\n[[credit_class]]\nid = "resident"',
+        ["credit_class.resident.id: class 'resident' stands here twice"],
+    ),
+    Case(
+        "holidays of a country without a calendar",
+        "plant.toml",
+        "friendly = []",
+        'friendly = []\nholidays = "ZZZ"',
+        ["credit.holidays: no calendar of country 'ZZZ'"],
+    ),
+    Case(
         "unknown time zone",
         "plant.toml",
         '"Asia/Shanghai"',

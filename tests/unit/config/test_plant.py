@@ -200,7 +200,7 @@ def test_gas_is_never_closed_remotely(copy: "Copy") -> None:
 
 
 def test_friendly_hours_cross_midnight(copy: "Copy") -> None:
-    copy.edit("plant.toml", "# friendly = [{", 'friendly = [{ days = ["mon"],')
+    copy.edit("plant.toml", "friendly = []", 'friendly = [{ days = ["mon"], start = "17:00", end = "09:00" }]')
     assert load(copy.folder).credit.friendly == (FriendlyHours(frozenset({0}), 17 * 60, 9 * 60),)
 
 
@@ -222,5 +222,6 @@ def test_states_are_those_of_the_trades(plant: Plant) -> None:
         "Held": columns.HELD,
         "RateRegisters": rate_check.STATES,
         "CreditState": credit_levels.STATES,
+        "StopsHeld": credit_levels.STOPS_HELD,
         "Energised": topology.ENERGISED_STATES,
     }

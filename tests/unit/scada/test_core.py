@@ -50,6 +50,8 @@ class Trades:
     late: tuple[tuple[str, int], ...] = ()
     held: bool = False
     held_count: int = 0
+    stops_held: int = 0
+    outlook: Any = None
     queue_rows: int = 0
     lost_rows: int = 0
     wishes: tuple[Any, ...] = ()
@@ -63,6 +65,9 @@ class Trades:
     def decide(self, instant: Instant, work: Columns) -> tuple[Any, ...]:
         self.said.append("decide")
         return self.wishes
+
+    def charged(self, checkpoint: Any) -> None:
+        self.said.append("charged")
 
     def refused(self, wish: Any, code: str, instant: Instant) -> None:
         self.said.append(f"refused {code}")

@@ -19,7 +19,7 @@ NETWORK = Network(
     (Edge("q", "breaker", "source", "bus", "开关", "Breaker", "q1"),),
 )  # fmt: skip
 AT = Instant(7, 1_000, 2_000)
-HEALTH = Health(0.5, True, 3, 0, 0)
+HEALTH = Health(0.5, True, 3, 0, 0, 0)
 
 
 def make() -> tuple[Columns, DerivedTags]:
