@@ -72,6 +72,16 @@ class DemandWatch:
         """Drop the samples of a point whose register is another one now."""
         self._at_s[:, watched] = NONE
 
+    def inherit(self, old: "DemandWatch", places: Sequence[int | None]) -> None:
+        """Take over samples and maxima of the same registers; places: of each watched point in the old watch."""
+        for new, place in enumerate(places):
+            if place is not None:
+                self._raw[:, new] = old._raw[:, place]
+                self._at_s[:, new] = old._at_s[:, place]
+                self._next[new] = old._next[place]
+                self.from_s[new] = old.from_s[place]
+                self.highest_w[new] = old.highest_w[place]
+
     def observe(self, raw: Column, at_s: Column, good: npt.NDArray[np.bool_]) -> None:
         """Take a sample of every point whose slide has passed; each argument has one element per watched point.
 
@@ -96,9 +106,6 @@ class DemandWatch:
         """Return the highest window of each point that has a new one, and forget that it is new."""
         fresh, self._fresh = list(self._fresh.values()), {}
         return fresh
-
-    def pending(self, watched: int) -> Window | None:
-        return self._fresh.get(watched)
 
     def _weigh(self, due: Any, raw: Column, at_s: Column) -> None:
         starts = self._at_s[:, due]

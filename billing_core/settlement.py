@@ -46,9 +46,9 @@ def settlement_entries(document: Document) -> Counter[str]:
     moved = _assessed(from_data(document["assessments"]))
     wallet, minor_nano = f"wallet:{document['account']}", document["minor_nano"]
     for line in document["lines"]:
-        minor = amounts.posting(line["accumulated_nano"], line["stated_minor"], minor_nano)
-        moved[wallet] -= minor * minor_nano - line["nano"]
-        moved[ROUNDING] += minor * minor_nano - line["nano"]
+        rounded = coins(line, minor_nano) * minor_nano - line["nano"]
+        moved[wallet] -= rounded
+        moved[ROUNDING] += rounded
     for (medium, ppm), gross in gross_by_tax(document["lines"], minor_nano).items():
         tax_nano = amounts.tax_inside(gross, ppm).tax * minor_nano
         moved[f"revenue:{medium}"] -= tax_nano
@@ -56,14 +56,17 @@ def settlement_entries(document: Document) -> Counter[str]:
     return moved
 
 
+def coins(line: Mapping[str, Any], minor_nano: int) -> int:
+    """Return what a line posts, in coins: what it accumulated, with the remainder that earlier statements left it."""
+    return amounts.round_half_up(line["carried_nano"] + line["nano"], minor_nano)
+
+
 def gross_by_tax(lines: Sequence[Mapping[str, Any]], minor_nano: int) -> dict[tuple[str, int], int]:
     """Return (medium, tax ppm) -> coins of the lines that are sold with that tax, tax inside."""
     gross: Counter[tuple[str, int]] = Counter()
     for line in lines:
         if line["tax_ppm"]:
-            gross[line["medium"], line["tax_ppm"]] += amounts.posting(
-                line["accumulated_nano"], line["stated_minor"], minor_nano
-            )
+            gross[line["medium"], line["tax_ppm"]] += coins(line, minor_nano)
     return dict(sorted(gross.items()))
 
 
