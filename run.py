@@ -10,7 +10,6 @@ Rule: every room is imported only when it runs, so that each process carries its
 import argparse
 import contextlib
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -23,7 +22,6 @@ from scada.paths import DataDirectory
 
 if TYPE_CHECKING:
     from billing_core.credit import CreditControl
-    from billing_core.store import LedgerStore
     from config.plant import Plant
     from drivers.device import Device
     from scada.core import Core
@@ -70,6 +68,7 @@ DEFAULTS: Final[dict[str, Any]] = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the whole command line; each package brings its own commands."""
+    import billing_core.account_commands
     import billing_core.commands
     import billing_core.credit_commands
     import config.commands
@@ -101,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     config.commands.add_commands(commands)
     drivers.commands.add_commands(commands)
     billing_core.commands.add_commands(commands, database_url)
+    billing_core.account_commands.add_commands(commands, billing_core.account_commands.Ports(database_url, prove))
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
@@ -161,6 +161,13 @@ def database_url(args: argparse.Namespace) -> str:
         args.stack.callback(_end_server, subprocess.Popen(words))
     embedded_postgres.wait_ready(server_dsn, DATABASE_START_S)
     return embedded_postgres.dsn(data.sockets)
+
+
+def prove(args: argparse.Namespace, login: str, password: str) -> str:
+    """Return the role of a person who proves themself at the command line, as a second person does."""
+    from hmi.proof import prove
+
+    return prove(database_url(args), login, password)
 
 
 def _end_server(server: "subprocess.Popen[bytes]") -> None:
@@ -382,7 +389,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     from billing_core.credit_stops import known_stops
     from billing_core.credit_store import CreditStore
     from billing_core.engine import BillingEngine
-    from config import computed
+    from config import computed, counter
     from drivers.bus import FieldBus
     from scada import control_store
     from scada.clock import NS_PER_S
@@ -402,24 +409,26 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     history = Database(room.database_url, "history")
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
     billing = BillingEngine(plant.points, plant.accounts, plant.plans)
-    books = _ledger_store(room, plant)
+    residents = counter.residents(plant)
+    books = counter.ledger_store(plant, Database(room.database_url, "ledger"), data.root, clock, residents)
     alarm_engine = AlarmEngine(plant.alarms, journal)
     desk = ControlDesk(plant.breakers, work, clock, journal, field.actuate, newest=stage.newest)
     credit = _credit_control(plant, clock.speed)
     credit_store = CreditStore(books.database)
-    account_of = {breaker: account.id for account in plant.accounts for breaker in account.breakers}
+    counter.follow(residents, credit, clock)
 
     async def drain() -> None:
         await journal.drain(history, {"alarm": alarms.store.sink, "command": control_store.sink})
 
     async def open_books() -> None:
-        billing.restore(await books.prepare(plant.points, plant.accounts, plant.plans))
+        await counter.open_billing(plant, billing, books, residents)
         await drain()
         async with history.transaction() as cursor:
             alarm_engine.restore(await alarms.store.load(cursor))
             known = await control_store.load(cursor)
         desk.restore(known.open, known.commanded, known.settled)
-        stops = known_stops(await books.open_stops(), await books.ended_stops(), known.last, account_of)
+        carried = residents.account_of_breaker()
+        stops = known_stops(await books.open_stops(), await books.ended_stops(), known.last, carried)
         now_s = clock.utc_ns() // NS_PER_S
         credit.restore(stops, now_s, await credit_store.load(now_s))
 
@@ -439,9 +448,10 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     )  # fmt: skip
     accounts = [account.id for account in plant.accounts]
     derived = computed.derived_tags(plant, work)
-    return Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s), [
-        *CreditActs(credit, credit_store, work, clock, plant.site.timezone).operations()
-    ]
+    core = Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
+    core.account_rows = residents.rows  # grows with accounts that are opened
+    acts = CreditActs(credit, credit_store, work, clock, plant.site.timezone)
+    return core, counter.operations(plant, clock, billing, books, residents, core.change, desk) + acts.operations()
 
 
 def _credit_control(plant: "Plant", speed: int) -> "CreditControl":
@@ -452,23 +462,6 @@ def _credit_control(plant: "Plant", speed: int) -> "CreditControl":
     rows = plant.layout.counts["accounts"]
     return CreditControl(
         plant.accounts, plant.points, plant.breakers, plant.credit, plant.site.timezone, load_kw_of(plant), speed, rows
-    )
-
-
-def _ledger_store(room: "Room", plant: "Plant") -> "LedgerStore":
-    """Return the books of the plant, held under this machine's and data directory's name."""
-    from billing_core.ledger import TopUpLimits
-    from billing_core.store import LedgerStore
-    from scada.database import Database
-    from scada.derived import NANO
-
-    return LedgerStore(
-        Database(room.database_url, "ledger"),
-        plant.site.id,
-        f"{platform.node()}:{room.data.root}",
-        TopUpLimits(step_nano=NANO // 10**plant.site.currency_exponent),
-        plant.checkpoint_s,
-        room.clock,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from billing_core import ledger
+from billing_core.posting import Draft
 from scada.errors import Refused
 
 OPEN: Final = "open"
@@ -75,14 +76,6 @@ class Wish:
     reason: str = ""
     against: str = ""  # ledger account on the other side, where the verb leaves a choice
     approved_by: str = ""  # the second person
-
-
-class Draft(NamedTuple):
-    """What is to be posted."""
-
-    entries: tuple[ledger.Entry, ...]
-    memo: str
-    document: Mapping[str, Any]
 
 
 class ApprovalNeeded(Refused):
@@ -397,33 +390,34 @@ BUILDERS: Final[Mapping[str, Callable[[Purse, Wish], Draft]]] = {
 
 
 class Grant(NamedTuple):
-    """One subsidy: its key, amount and term [from, until). Nano, UTC seconds."""
+    """One subsidy: its key, amount, end of its term, and the number of its transfer: charges booked later use it."""
 
     key: str
     nano: int
-    from_s: int
     until_s: int
+    seq: int
 
 
 class Use(NamedTuple):
-    """Consumption of one second or longer, by when it began."""
+    """What was taken from the wallet: when it began, its transfer, nano; below zero where it was given back."""
 
     at_s: int
+    seq: int
     nano: int
 
 
-def unused(grants: Iterable[Grant], uses: Iterable[Use]) -> dict[str, int]:
-    """Return grant key -> what is left of it after the uses: max(0, grant - charges in its term).
+def unused(grants: Sequence[Grant], uses: Iterable[Use]) -> dict[str, int]:
+    """Return grant key -> what is left of it after the uses: max(0, grant - charges since, within its term).
 
     Grants that run at the same time are used up in the order in which they end.
     """
     left = {grant.key: grant.nano for grant in grants}
-    order = sorted(grants, key=lambda grant: (grant.until_s, grant.from_s, grant.key))
-    for use in sorted(uses):
+    order = sorted(grants, key=lambda grant: (grant.until_s, grant.seq))
+    for use in sorted(uses, key=lambda use: (use.seq, use.at_s)):
         rest = use.nano
-        for grant in order:
-            if grant.from_s <= use.at_s < grant.until_s:
-                taken = min(rest, left[grant.key])
+        for grant in order if rest > 0 else reversed(order):
+            if grant.seq < use.seq and use.at_s < grant.until_s:
+                taken = min(rest, left[grant.key]) if rest > 0 else max(rest, left[grant.key] - grant.nano)
                 left[grant.key] -= taken
                 rest -= taken
     return left

@@ -14,13 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from billing_core.chart import TRANSFERS
-from scada.errors import Refused
 
 GENESIS: Final = b"\0" * 32  # hash before the first transfer
 CASH: Final = "cash"
 OPENING: Final = "opening"
 ROUNDING: Final = "rounding"
-CHANNELS: Final = ("cash", "transfer", "card", "wechat", "alipay")  # how money comes in; only cash is ours at once
+CHANNELS: Final = (
+    "cash",
+    "transfer",
+    "card",
+    "wechat",
+    "alipay",
+    "unionpay",
+    "gateway",
+)  # how money comes in; only cash is ours at once
 NANO_PER_UNIT: Final = 1_000_000_000
 TERMS: Final = ("point", "meter", "account", "medium", "unit", "milli_per_count", "modulus_counts", "tariff")
 OPTIONS: Final = ("household", "opened_s")  # hashed only where they say something: older terms keep their hash
@@ -83,16 +90,8 @@ class Receipt:
     station: str
     repeated: bool  # the key had been posted before; nothing was posted now
     credit_now_nano: int  # what the running engine has still to add to its live balance
-
-
-@dataclass(frozen=True, slots=True)
-class TopUpLimits:
-    """What may be paid in at once. Amounts in nano."""
-
-    least_nano: int = NANO_PER_UNIT  # one unit of the currency
-    most_nano: int = 5_000 * NANO_PER_UNIT  # common limit of Chinese counters
-    balance_most_nano: int = 1_000_000 * NANO_PER_UNIT  # hoarding limit
-    step_nano: int = NANO_PER_UNIT // 100  # smallest coin
+    debt_nano: int = 0  # part of the amount that paid a debt
+    emergency_nano: int = 0  # part of the amount that paid emergency credit back
 
 
 def canonical(transfer: Transfer, seq: int, posted_at_us: int) -> bytes:
@@ -168,23 +167,3 @@ def revenue(medium: str) -> str:
 def source_of(channel: str) -> str:
     """Return the ledger account that money of a channel comes from."""
     return CASH if channel == "cash" else f"clearing:{channel}"
-
-
-def top_up_refusal(limits: TopUpLimits, amount_nano: int, balance_nano: int, key: str, channel: str) -> Refused | None:
-    """Return why a top-up is not granted, or None."""
-    rules = (
-        ("topup.channel", channel in CHANNELS, f"channel {channel!r}; allowed: {', '.join(CHANNELS)}"),
-        ("topup.key-length", 1 <= len(key) <= 150, "a key has 1 to 150 characters"),
-        ("topup.amount-below", amount_nano >= limits.least_nano, f"least is {limits.least_nano} nano"),
-        ("topup.amount-above", amount_nano <= limits.most_nano, f"most is {limits.most_nano} nano"),
-        ("topup.amount-coins", amount_nano % limits.step_nano == 0, f"steps of {limits.step_nano} nano"),
-        (
-            "topup.balance-above",
-            balance_nano + amount_nano <= limits.balance_most_nano,
-            f"no balance above {limits.balance_most_nano} nano",
-        ),
-    )
-    for code, granted, detail in rules:
-        if not granted:
-            return Refused(code, detail)
-    return None

@@ -23,6 +23,7 @@ Balances = Callable[[str], int]
 Build = Callable[[Balances], "Draft"]
 Same = Callable[["Posted"], Refused | None]  # why what stands under the key is not what is asked for now
 Also = Callable[[Any, int], Awaitable[None]]  # (cursor, seq of the transfer)
+Read = Callable[[Any], Awaitable[None]]  # (cursor): fetches what `build` needs besides balances
 
 
 class NewAccount(NamedTuple):
@@ -76,6 +77,7 @@ class Wish:
     build: Build
     at_s: int | None = None  # plant time; None: now
     same: Same | None = None
+    read: Read | None = None
 
 
 def asked(wish: Mapping[str, Any]) -> Same:

@@ -17,16 +17,17 @@ import numpy.typing as npt
 from loguru import logger
 
 from billing_core import books, ledger, postbook, sql
+from billing_core.account_rules import STANDARD
 from billing_core.books import Book, Copies
 from billing_core.columns import R_TERMS, Table
 from billing_core.credit import StopRecord
-from billing_core.ledger import Head, Receipt, TopUpLimits, Transfer
+from billing_core.ledger import NANO_PER_UNIT, Head, Receipt, Transfer
 from billing_core.pages import Accounts, Points
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.posting import Build, Posted, Same, Wish, wallets_of
+from billing_core.posting import Build, Posted, Read, Same, Wish, wallets_of
 from billing_core.state import BillingState, Change, Checkpoint
-from billing_core.topup import Payment, receipt_of
+from billing_core.topup import LimitsOf, Payment, receipt_of
 from scada.clock import NS_PER_S, Clock
 from scada.database import Cursor, Database
 from scada.errors import DatabaseAway, Refused, WattkeeperError
@@ -60,20 +61,23 @@ class LedgerStore:
         database: Database,
         site: str,
         holder: str = platform.node(),
-        limits: TopUpLimits | None = None,
+        limits: LimitsOf | None = None,
         checkpoint_s: float = 0.0,
         clock: Clock | None = None,
+        coin_nano: int = NANO_PER_UNIT // 100,
     ) -> None:
         """holder: names this core for the lease; the same after a restart, another for another data directory.
 
         checkpoint_s: a live core writes at least so often, real seconds
         clock: plant time of what is posted; None: the latest that the books know
+        limits: what an account may do; None: the standard for all        coin_nano: the smallest coin
         """
         self._clock = clock
         self._database = database
         self._site = site
         self._holder = holder
-        self._limits = limits or TopUpLimits()
+        self._limits = limits or (lambda account, account_class: STANDARD)
+        self._coin_nano = coin_nano
         self._lease_s = LEASE_S + checkpoint_s
         self._lock = asyncio.Lock()
         self._epoch = 0
@@ -115,23 +119,41 @@ class LedgerStore:
         return Committed(book.head, late)
 
     async def top_up(
-        self, account: str, amount_minor: int, channel: str, key: str, user: str, station: str, plant_utc_ns: int
+        self,
+        account: str,
+        amount_minor: int,
+        channel: str,
+        key: str,
+        user: str,
+        station: str,
+        plant_utc_ns: int,
+        reason: str = "",
     ) -> Receipt:
         """Post money paid in, once per key, and return its receipt.
 
         amount_minor  smallest coins of the currency        key  the payment's own number, the same when repeated
-        Refused "account.unknown", "topup.*" (ledger.top_up_refusal), "topup.key-reused" for another payment's key.
+        Refused "account.unknown", "account.closed", "topup.*" (account_rules.RULES), "topup.key-reused" for the key of
+        another payment.
         DatabaseAway: unknown whether it was posted; repeat with the same key.
         """
         payment = Payment(
-            account, amount_minor * self._limits.step_nano, channel, key, user, station,
-            plant_utc_ns // NS_PER_S, self._limits,
+            account, amount_minor * self._coin_nano, channel, key, user, station,
+            plant_utc_ns // NS_PER_S, self._limits, self._coin_nano, reason,
         )  # fmt: skip
-        wish = Wish(f"topup:{key}", "topup", user, station, payment.draft, payment.plant_time_s, payment.same)
+        at_s = payment.plant_time_s
+        wish = Wish(f"topup:{key}", "topup", user, station, payment.draft, at_s, payment.same, payment.read)
         return await self._do(wish, receipt_of)
 
     async def post(
-        self, key: str, kind: str, who: Who, build: Build, *, at_s: int | None = None, same: Same | None = None
+        self,
+        key: str,
+        kind: str,
+        who: Who,
+        build: Build,
+        *,
+        at_s: int | None = None,
+        same: Same | None = None,
+        read: Read | None = None,
     ) -> Posted:
         """Post a movement of money, or facts alone, once per key. Every such posting goes through here.
 
@@ -140,6 +162,7 @@ class LedgerStore:
                It must be pure: for a repeated key it is called again, with the balances of then.
         kind   one of chart.TRANSFERS        at_s   plant time, None for now
         same   compares a repeated key's posting with what is asked for; default: `build` gives the same entries
+        read   fetches, before `build` and in the same transaction, the trade's own rows that it judges by
         Raises Refused: what build raised, "ledger.key", "ledger.key-reused", posting.check, posting.new_accounts.
         DatabaseAway: unknown whether it was posted; repeat with the same key. The caller hands `credit_now` of the
         answer to Office.credit_now; what nobody asks for again comes with the next checkpoint's late credits.
@@ -150,12 +173,17 @@ class LedgerStore:
 
         if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
             raise Refused("ledger.key", f"a key has 1 to {KEY_LENGTH} printable characters")
-        return await self._do(Wish(key, kind, who.user, who.station, build, at_s, same), answer)
+        return await self._do(Wish(key, kind, who.user, who.station, build, at_s, same, read), answer)
 
     async def find(self, key: str) -> Posted | None:
         """Return what was posted under a key, None when nothing was."""
         async with self._database.transaction() as cursor:
             return await postbook.find(cursor, key)
+
+    async def look(self, read: Read) -> None:
+        """Let a trade read its own rows, in a transaction of its own and without the lock of the books."""
+        async with self._database.transaction() as cursor:
+            await read(cursor)
 
     async def renew(self) -> Committed:
         """Keep the lease while there is nothing to commit. Raises Overtaken when another core has the books."""
@@ -342,6 +370,8 @@ class LedgerStore:
         return replace(posted, repeated=True, credit_now=owed)
 
     async def _post(self, cursor: Cursor, book: Book, wish: Wish) -> Posted:
+        if wish.read is not None:
+            await wish.read(cursor)
         at_s = wish.at_s
         if at_s is None:
             at_s = self._clock.utc_ns() // NS_PER_S if self._clock is not None else book.plant_time_s

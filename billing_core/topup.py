@@ -3,18 +3,24 @@
 Rule: the receipt is written in the transaction of its posting; a repeated key gives the same receipt again.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from billing_core import books, ledger, sql
-from billing_core.ledger import Entry, Receipt, TopUpLimits
+from billing_core import account_rules, books, chart, ledger, sql
+from billing_core.account_rules import AccountClass, Wish, debt, emergency
+from billing_core.account_store import Facts, purse_of, read_facts
+from billing_core.ledger import Receipt
 from billing_core.posting import Balances, Draft, Posted
 from scada.database import Cursor
 from scada.errors import Refused
 
+LimitsOf = Callable[[str, str], AccountClass]  # (account, name of its class in the tables or "") -> limits
+KEY_LENGTH: Final = 150
+NOTHING: Final = Facts()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Payment:
     """What somebody wants to pay in."""
 
@@ -25,23 +31,29 @@ class Payment:
     user: str
     station: str
     plant_time_s: int
-    limits: TopUpLimits
+    limits: LimitsOf
+    coin_nano: int
+    reason: str = ""
+    facts: Facts = NOTHING
+
+    async def read(self, cursor: Cursor) -> None:
+        """Fetch what the tables say about the account."""
+        self.facts = await read_facts(cursor, self.account)
 
     def draft(self, balances: Balances) -> Draft:
-        """Build the posting. Refused "account.unknown", "topup.*" (ledger.top_up_refusal)."""
-        wallet = ledger.wallet(self.account)
-        balance_nano = balances(wallet)
-        refused = ledger.top_up_refusal(self.limits, self.amount_nano, balance_nano, self.key, self.channel)
-        if refused is not None:
-            raise refused
+        """Build the posting. Refused "account.unknown", "account.closed", "topup.*" (account_rules.RULES)."""
+        if not 1 <= len(self.key) <= KEY_LENGTH:
+            raise Refused("topup.key-length", f"a key has 1 to {KEY_LENGTH} characters")
+        limits = self.limits(self.account, self.facts.account_class)
+        purse = purse_of(self.account, self.facts, balances, limits, self.coin_nano)
+        draft = account_rules.top_up(purse, Wish("topup", self.amount_nano, self.channel))
+        after_nano = purse.wallet_nano + account_rules.split(purse, self.amount_nano).wallet_nano
 
         async def add_receipt(cursor: Cursor, seq: int) -> None:
-            await cursor.execute(sql.ADD_RECEIPT, self.row(seq, balance_nano + self.amount_nano))
+            await cursor.execute(sql.ADD_RECEIPT, self.row(seq, after_nano))
 
-        return Draft(self.entries(), self.channel, also=add_receipt)
-
-    def entries(self) -> tuple[Entry, ...]:
-        return ((ledger.source_of(self.channel), -self.amount_nano), (ledger.wallet(self.account), self.amount_nano))
+        document = {**(draft.document or {}), **({"reason": self.reason} if self.reason else {})}
+        return replace(draft, document=document, also=add_receipt)
 
     def row(self, seq: int, balance_nano: int) -> Mapping[str, Any]:
         return {
@@ -58,7 +70,9 @@ class Payment:
 
     def same(self, posted: Posted) -> Refused | None:
         """Return why a posting under this payment's key is not this payment, None when it is."""
-        if (posted.kind, posted.entries, posted.memo) == ("topup", self.entries(), self.channel):
+        source = (ledger.source_of(self.channel), -self.amount_nano)
+        owners = {tenant for account, _ in posted.entries if (tenant := chart.tenant_of(account))}
+        if posted.kind == "topup" and source in posted.entries and owners == {self.account}:
             return None
         return Refused("topup.key-reused", f"this key belongs to transfer {posted.seq}: {posted.entries}")
 
@@ -82,4 +96,6 @@ async def receipt_of(cursor: Cursor, posted: Posted) -> Receipt:
         station=station,
         repeated=posted.repeated,
         credit_now_nano=posted.credit_now.get(account, 0),
+        debt_nano=sum(nano for name, nano in posted.entries if name == debt(account)),
+        emergency_nano=sum(nano for name, nano in posted.entries if name == emergency(account)),
     )

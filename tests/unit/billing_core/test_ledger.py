@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from billing_core import copying, ledger
-from billing_core.ledger import GENESIS, NANO_PER_UNIT, TopUpLimits, Transfer
+from billing_core.ledger import GENESIS, Transfer
 
 SIDES = (("cash", -5), ("wallet:t1", 5))
 
@@ -40,32 +40,6 @@ def test_the_canonical_form_is_fixed() -> None:
         b'"plant_time_s":1,"posted_at_us":1000000,"seq":7,"site":"s","station":"d","who":"\\u5b89"}'
     )
     assert ledger.chain(GENESIS, body) == hashlib.sha256(b"\0" * 32 + body).digest()
-
-
-@pytest.mark.parametrize(
-    ("amount_nano", "balance_nano", "key", "code"),
-    [
-        (NANO_PER_UNIT, 0, "k", None),
-        (5000 * NANO_PER_UNIT, 0, "k", None),
-        (NANO_PER_UNIT - 10_000_000, 0, "k", "topup.amount-below"),
-        (5000 * NANO_PER_UNIT + 10_000_000, 0, "k", "topup.amount-above"),
-        (NANO_PER_UNIT + 1, 0, "k", "topup.amount-coins"),
-        (NANO_PER_UNIT, 1_000_000 * NANO_PER_UNIT, "k", "topup.balance-above"),
-        (NANO_PER_UNIT, 0, "", "topup.key-length"),
-        (NANO_PER_UNIT, 0, "k" * 151, "topup.key-length"),
-    ],
-)
-def test_limits_of_a_top_up(amount_nano: int, balance_nano: int, key: str, code: str | None) -> None:
-    refused = ledger.top_up_refusal(TopUpLimits(), amount_nano, balance_nano, key, "cash")
-    assert (refused.code if refused else None) == code
-
-
-def test_money_comes_in_by_a_known_channel_only() -> None:
-    assert ledger.top_up_refusal(TopUpLimits(), NANO_PER_UNIT, 0, "k", "transfer") is None
-    refused = ledger.top_up_refusal(TopUpLimits(), NANO_PER_UNIT, 0, "k", "wampum")
-    assert refused is not None
-    assert refused.code == "topup.channel"
-    assert "cash, transfer" in refused.detail
 
 
 def test_a_copy_body_is_what_the_manual_says() -> None:

@@ -6,15 +6,18 @@ import io
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
+from billing_core.account_rules import STANDARD
 from billing_core.commands import run_audit
 from billing_core.credit import StopRecord
-from billing_core.ledger import Receipt, TopUpLimits
+from billing_core.ledger import Receipt
 from billing_core.store import LedgerStore, Overtaken
+from billing_core.topup import LimitsOf
 from scada import database
 from scada.database import Database
 from scada.errors import DatabaseAway, Refused
@@ -47,7 +50,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(dsn: str, holder: str = "here", limits: TopUpLimits | None = None) -> AsyncIterator[LedgerStore]:
+async def opened(dsn: str, holder: str = "here", limits: LimitsOf | None = None) -> AsyncIterator[LedgerStore]:
     store = LedgerStore(Database(dsn, "ledger"), "demo", holder, limits)
     try:
         yield store
@@ -188,8 +191,8 @@ def test_top_up_is_credited_once_per_key(postgres_dsn: str) -> None:
 
 def test_hoarding_limit_and_coins(postgres_dsn: str) -> None:
     async def test() -> None:
-        limits = TopUpLimits(balance_most_nano=120 * YUAN)
-        async with opened(postgres_dsn, limits=limits) as store:
+        tight = replace(STANDARD, hoarding_nano=120 * YUAN)
+        async with opened(postgres_dsn, limits=lambda account, account_class: tight) as store:
             await store.prepare(POINTS, ACCOUNTS, TARIFFS)
             with pytest.raises(Refused) as refused:
                 await paid(store, "t1", 21, "a")
@@ -264,8 +267,6 @@ def test_a_second_core_stays_passive_and_an_overtaken_one_stops(postgres_dsn: st
 
 def test_a_point_with_another_meter_is_held(postgres_dsn: str) -> None:
     async def test() -> None:
-        from dataclasses import replace
-
         park = Park.new()
         async with opened(postgres_dsn) as store:
             await prepared(store, park)
