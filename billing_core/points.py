@@ -8,6 +8,14 @@ from billing_core.rate_tables import Week
 
 
 @dataclass(frozen=True, slots=True)
+class VirtualPart:
+    """One term of a virtual meter's formula."""
+
+    row: int  # of the supply point it takes from
+    ppm: int  # millionths of what that point is billed: 1_000_000 adds all of it, -1_000_000 subtracts it
+
+
+@dataclass(frozen=True, slots=True)
 class PointSpec:
     """One supply point: the place where a quantity is sold. Its row is its place in the tuple of points."""
 
@@ -25,6 +33,9 @@ class PointSpec:
     rate_week: Week = ()  # the table programmed into the meter
     rates_used: tuple[bool, ...] = ()  # which of RATES the meter has a register for
     catch_up: Literal["time", "rate-registers"] = "time"  # how what was used in a gap is spread over it
+    register_milli: int = 0  # thousandths of the unit per count as the meter shows it, before CT and PT; 0: not known
+    virtual: tuple[VirtualPart, ...] = ()  # its register is made of other points' quantities
+    slack_milli: int = 0  # how far a virtual register may dip before it is held
 
 
 @dataclass(frozen=True, slots=True)

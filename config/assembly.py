@@ -73,16 +73,20 @@ def points(sources: Sources) -> tuple[PointSpec, ...]:
     account_row = _numbers(sources, "tenant")
     tariff_row = _numbers(sources, "tariff")
     zone = sources.one("site").timezone
-    found = []
+    found: list[PointSpec] = []
     for point in sources.by_id("point").values():
+        payer, tariff = account_row[point.account], tariff_row[point.tariff]
+        if point.meter not in meters:
+            found.append(metering.virtual_point(sources, point, payer, tariff, found))
+            continue
         meter = meters[point.meter]
         profile = known[meter.profile]
         found.append(
             PointSpec(
                 id=point.id,
                 meter=meter.id,
-                account=account_row[point.account],
-                tariff=tariff_row[point.tariff],
+                account=payer,
+                tariff=tariff,
                 medium=profile.medium,
                 unit=billing_register(profile).unit,
                 milli_per_count=profile.billing.milli_per_count * ratio_of(billing_register(profile).ratio, meter),
@@ -93,6 +97,7 @@ def points(sources: Sources) -> tuple[PointSpec, ...]:
                 rates_used=tuple(map(bool, metering.rate_names(profile.billing))),
                 catch_up=point.catch_up,
                 options=TierOptions(point.household, moment_s(point.opened, zone) if point.opened else 0),
+                register_milli=profile.billing.milli_per_count,
             )
         )
     return tuple(found)
@@ -104,7 +109,8 @@ def accounts(sources: Sources) -> tuple[AccountSpec, ...]:
     house = sources.one("ledger").house  # vacant rooms are switched by people
     breakers: dict[str, list[str]] = {}
     for point in sources.by_id("point").values():
-        meter = meters[point.meter]
+        if (meter := meters.get(point.meter)) is None:  # a virtual meter has no switch
+            continue
         profile = known[meter.profile]
         if profile.medium == "electricity" and profile.switch and not meter.protected:
             breakers.setdefault(point.account, []).append(meter.id)
@@ -196,7 +202,7 @@ def networks(sources: Sources) -> tuple[Network, ...]:
 def names(sources: Sources) -> dict[str, settings.Name]:
     """Return the names of everything that has an id, and of the fixed folders of tag paths."""
     found = dict(FIXED_NAMES)
-    for kind in ("building", "gateway", "station", "meter", "point", "tenant", "tariff"):
+    for kind in ("building", "gateway", "station", "virtual", "meter", "point", "tenant", "tariff"):
         found |= {table.id: settings.Name(table.name_zh, table.name_en) for table in sources.by_id(kind).values()}
     for station in sources.by_id("station").values():
         found |= {part.id: settings.Name(part.name_zh, part.name_en) for part in (*station.node, *station.edge)}

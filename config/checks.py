@@ -22,9 +22,10 @@ from scada.errors import Fault
 Check = Callable[[Sources], Iterator[Fault]]
 
 # Ids that must differ from each other: they name folders, tags and people look for them in one search box.
-NAMED: Final = ("site", "building", "gateway", "station", "rate_table", "meter", "point", "tenant", "tariff")
+NAMED: Final = ("site", "building", "gateway", "station", "rate_table", "virtual", "meter", "point", "tenant", "tariff")
 SPOKEN: Final = {
     "rate_table": "rate table",
+    "virtual": "virtual meter",
     "point": "supply point",
     "edge": "switch or line",
     "node": "diagram node",
@@ -39,6 +40,7 @@ class Reference:
     column: str
     target: str
     optional: bool = False
+    also: str = ""  # another kind it may name
 
 
 REFERENCES: Final = (
@@ -47,7 +49,9 @@ REFERENCES: Final = (
     Reference("meter", "building", "building", optional=True),
     Reference("meter", "feeder", "meter", optional=True),
     Reference("meter", "rate_table", "rate_table", optional=True),
-    Reference("point", "meter", "meter"),
+    Reference("point", "meter", "meter", also="virtual"),
+    Reference("virtual", "add", "point", also="meter"),
+    Reference("virtual", "subtract", "point", also="meter"),
     Reference("point", "account", "tenant"),
     Reference("ledger", "house", "tenant", optional=True),
     Reference("tenant", "account_class", "account_class", optional=True),
@@ -108,9 +112,9 @@ def duplicate_addresses(sources: Sources) -> Iterator[Fault]:
 def unknown_names(sources: Sources) -> Iterator[Fault]:
     """Every reference names something that exists, even if that something has faults of its own."""
     for reference in REFERENCES:
-        if reference.target in sources.unread:
+        if reference.target in sources.unread or reference.also in sources.unread:
             continue
-        known = sources.ids.get(reference.target, set())
+        known = sources.ids.get(reference.target, set()) | sources.ids.get(reference.also, set())
         for placed in sources.many(reference.kind):
             value = getattr(placed.item, reference.column)
             for name in value if isinstance(value, tuple) else (value,):

@@ -42,6 +42,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
         "gateway": (schema.GatewayTable, "many"),
         "station": (schema.StationTable, "many"),
         "rate_table": (schema.RateTable, "many"),
+        "virtual": (schema.VirtualTable, "many"),
     },
     "tariffs.toml": {"tariff": (tariff_tables.TariffTable, "many")},
     POWER_FACTORS: {"power_factor": (tariff_tables.PowerFactorSteps, "many")},
@@ -125,7 +126,14 @@ def read_sources(folder: Path) -> Sources:
         if not _read_csv(folder / name, name, kind, model, sources):
             sources.unread.add(kind)
     _read_profiles(sources)
+    _virtual_last(sources)
     return sources
+
+
+def _virtual_last(sources: Sources) -> None:
+    """Put supply points on virtual meters behind all others: they are billed last, from what the others were billed."""
+    virtual = sources.by_id("virtual")
+    sources.tables.get("point", []).sort(key=lambda placed: placed.item.meter in virtual)
 
 
 def profile_folder(folder: Path) -> Path:

@@ -50,6 +50,48 @@ def rate_registers(sources: Sources) -> Iterator[Fault]:
             yield placed.fault("catch_up", "rate-registers, which this point does not use", "time")
 
 
+def virtual_meters(sources: Sources) -> Iterator[Fault]:
+    """A virtual meter takes from real supply points of its medium and unit, each once, and is itself sold once."""
+    points, tables, tariffs = sources.by_id("point"), sources.by_id("virtual"), sources.by_id("tariff")
+    by_name = {point.meter: point for point in points.values()} | points
+    measured = {placed.item.meter for placed in sources.many("point")}
+    for placed in sources.many("virtual"):
+        table = placed.item
+        seen: set[str] = set()
+        for column in ("add", "subtract"):
+            for name in getattr(table, column):
+                point = by_name.get(name)
+                tariff = tariffs.get(point.tariff) if point is not None else None
+                if point is None:
+                    if name in sources.ids.get("meter", set()):
+                        allowed = "meters with a supply point, be it of the house account"
+                        yield placed.fault(column, f"meter '{name}' measures no supply point", allowed)
+                elif point.meter in tables:
+                    yield placed.fault(column, f"'{name}' is virtual itself", "real supply points")
+                elif point.id in seen:
+                    yield placed.fault(column, f"'{name}' stands twice", "each supply point once")
+                elif tariff is not None and (tariff.medium, tariff.unit) != (table.medium, table.unit):
+                    wrong = f"'{name}' is {tariff.medium} in {tariff.unit}"
+                    yield placed.fault(column, wrong, f"supply points of {table.medium} in {table.unit}")
+                seen.add(point.id if point is not None else name)
+        if table.id not in measured and "point" not in sources.unread:
+            yield placed.fault("id", f"no supply point has the virtual meter '{table.id}'", "one supply point")
+
+
+def virtual_points(sources: Sources) -> Iterator[Fault]:
+    """A supply point on a virtual meter has a tariff of its medium and unit, and no rate registers."""
+    tables, tariffs = sources.by_id("virtual"), sources.by_id("tariff")
+    for placed in sources.many("point"):
+        table, tariff = tables.get(placed.item.meter), tariffs.get(placed.item.tariff)
+        if table is None:
+            continue
+        if tariff is not None and (tariff.medium, tariff.unit) != (table.medium, table.unit):
+            wrong = f"'{tariff.id}' prices {tariff.medium} in {tariff.unit}"
+            yield placed.fault("tariff", wrong, f"a tariff of {table.medium} in {table.unit}")
+        if placed.item.rate_registers:
+            yield placed.fault("rate_registers", "yes, on a virtual meter", "no")
+
+
 def _fitting_table(placed: Placed[Any], profile: Any, table: Any) -> Iterator[Fault]:
     registers = profile.billing.rates if profile.billing is not None else {}
     if not registers:
@@ -89,4 +131,10 @@ def _one_block(table: ProfileTable, measures: set[str]) -> bool:
     return any(measures <= block for block in blocks)
 
 
-METER_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (rate_tables, rate_registers, profile_rates)
+METER_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (
+    rate_tables,
+    rate_registers,
+    profile_rates,
+    virtual_meters,
+    virtual_points,
+)

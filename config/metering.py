@@ -4,11 +4,16 @@ Rule: the tables have passed every check, so nothing here judges.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from billing_core.plan import MINUTES_OF_DAY, RATES
+from billing_core.points import PointSpec, VirtualPart
 from billing_core.rate_tables import Week, week_minutes
+from billing_core.virtual import MODULUS, PPM
 from config.loader import Sources
-from config.schema import DAYS, BillingTable, MeterRow, RateTable
+from config.schema import DAYS, BillingTable, MeterRow, PointRow, RateTable, VirtualTable
+
+MILLI: Final = 1000
 
 Placed = tuple[int, int, int, int]  # weekday, start minute, end minute, rate
 
@@ -48,6 +53,39 @@ def rate_minutes(sources: Sources) -> dict[str, tuple[tuple[int, ...], ...]]:
     """Return device id -> rate of every minute, [weekday][minute], of every meter with a rate table."""
     minutes = {name: week_minutes(rate_week(table)) for name, table in sources.by_id("rate_table").items()}
     return {m.id: minutes[m.rate_table] for m in sources.by_id("meter").values() if m.rate_table}
+
+
+def virtual_parts(sources: Sources, table: VirtualTable) -> tuple[VirtualPart, ...]:
+    """Return the formula of a virtual meter over rows of supply points."""
+    rows = input_rows(sources)
+    share_ppm = int(table.share * PPM)
+    added = [VirtualPart(rows[name], share_ppm) for name in table.add]
+    return (*added, *(VirtualPart(rows[name], -share_ppm) for name in table.subtract))
+
+
+def input_rows(sources: Sources) -> dict[str, int]:
+    """Return the row of every supply point under its own id and under that of its meter."""
+    points = list(sources.by_id("point").values())
+    return {point.meter: row for row, point in enumerate(points)} | {point.id: row for row, point in enumerate(points)}
+
+
+def virtual_point(sources: Sources, point: PointRow, account: int, tariff: int, found: list[PointSpec]) -> PointSpec:
+    """Return a supply point on a virtual meter. found: the real points, which stand before it."""
+    table: VirtualTable = sources.by_id("virtual")[point.meter]
+    parts = virtual_parts(sources, table)
+    return PointSpec(
+        id=point.id,
+        meter=table.id,
+        account=account,
+        tariff=tariff,
+        medium=table.medium,
+        unit=table.unit,
+        milli_per_count=1,
+        modulus_counts=MODULUS,
+        max_milli_per_s=sum(found[part.row].max_milli_per_s for part in parts),  # at most what its inputs may take
+        virtual=parts,
+        slack_milli=int(table.slack * MILLI),
+    )
 
 
 def _minute(text: str) -> int:

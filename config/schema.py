@@ -182,6 +182,17 @@ class RateTable(Named):
     slot: Annotated[tuple[RateSlot, ...], Field(min_length=1)]
 
 
+class VirtualTable(Named):
+    """A virtual meter: share x (sum of what `add` was billed - sum of what `subtract` was billed)."""
+
+    medium: Medium
+    unit: Unit
+    add: Annotated[tuple[Id, ...], Field(min_length=1)]  # supply points, or the meters that measure them
+    subtract: tuple[Id, ...] = ()
+    share: Annotated[Decimal, Field(gt=0, le=1), _at_most(6)] = Decimal(1)
+    slack: Annotated[Decimal, Field(ge=0), _at_most(3)] = Decimal("0.5")  # a dip of so many units is waited out
+
+
 class StationTable(Named):
     node: tuple[NodeTable, ...]
     edge: tuple[EdgeTable, ...]

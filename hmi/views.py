@@ -169,7 +169,7 @@ class Views:
             rows += self._lookup.rows_of("P", point.id)
             rows += [self._lookup.row("M", point.meter, *POWER), self._lookup.row("M", point.meter, "Online")]
         rows += [self._lookup.row("M", breaker, "Position") for breaker in account.breakers]
-        return self._view(rows)
+        return self._view([row for row in rows if row != NO_ROW])  # a virtual meter has no tags of its own
 
     def _alarms(self) -> View:
         return self._view([], alarms=lambda s: self._alarm_list(s, ALARMS_MAX, False))

@@ -24,7 +24,7 @@ SLIPS = [  # file, old, new, exactly the faults
         "[histroy]",
         [
             "plant.toml: histroy: unknown table (did you mean 'history'?); allowed: account_class, building, credit,"
-            " credit_class, field, gateway, history, hmi, ledger, opcua, rate_table, scan, ... (14 in all)"
+            " credit_class, field, gateway, history, hmi, ledger, opcua, rate_table, scan, ... (15 in all)"
         ],
     ),
     (
