@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from loguru import logger
 
-from billing_core import changing, charging, fences, kernel
+from billing_core import changing, charging, fences, kernel, virtual
 from billing_core.bounds import TOTAL_MAX
 from billing_core.columns import (
     E_START_S,
@@ -24,6 +24,7 @@ from billing_core.columns import (
     RATES_MOST,
     ROW_WIDTH,
     S_BILLED_MILLI,
+    S_CHANGED_SCAN,
     S_CHARGED_NANO,
     S_HELD,
     S_LAST_RAW,
@@ -31,6 +32,8 @@ from billing_core.columns import (
     S_OPEN_PRICE,
     S_OPEN_RAW,
     S_OPEN_S,
+    S_PERIOD,
+    S_POSITION_MILLI,
     STATE_KEPT,
     STATE_WIDTH,
     T_TERMS,
@@ -38,15 +41,17 @@ from billing_core.columns import (
 from billing_core.desk import Desk
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.rate_check import USED
+from billing_core.rate_check import RateCheck
 from billing_core.rate_registers import SPLIT_HEIGHT
 from billing_core.schedule import Schedules, unroll_all
 from billing_core.state import (
+    STANDING,
     Act,
     BillingState,
     Change,
     Checkpoint,
     Doubt,
+    Standing,
     Target,
     fresh_state,
     hold_changed_meters,
@@ -55,7 +60,8 @@ from billing_core.supplies import Supplies
 from billing_core.zones import DAY_S
 from scada.clock import NS_PER_S
 from scada.errors import ConfigurationError, Refused
-from scada.image import RATE_COLUMNS, Columns
+from scada.image import Columns
+from scada.quality import UNCERTAIN_SUBNORMAL
 from scada.scan import Instant
 
 SCHEDULE_AHEAD_S: Final = 28 * DAY_S  # unrolled in a few ms; at 3600 times speed it lasts eleven minutes
@@ -69,8 +75,6 @@ STATE_REFRESH_S: Final = 60  # a still register's source time is saved this ofte
 FENCES_FROM: Final = Desk._fields.index("last_raw")
 FENCE_TYPES: Final = (np.int64, np.uint32, np.uint32, np.int64, np.uint32, np.int32, np.int32, np.int64, np.int32)
 SHOWN_OF_POINTS: Final = ("billed_milli", "charged_nano", "price_micro", "rate", "held", "changed_scan")
-
-Virtual = Callable[[npt.NDArray[np.int64], Instant], None]
 
 
 class Waiting(NamedTuple):
@@ -90,18 +94,14 @@ class BillingEngine:
         plans: Sequence[Plan],
         *,
         spare_accounts: int = 0,
-        virtual: Virtual | None = None,
-        virtual_from: int | None = None,
         room: int | None = None,
     ) -> None:
         """spare_accounts: rows for `adopt`. room: rows in memory; None: enough for days without a data base.
 
-        virtual: called between the real points [0, virtual_from) and the virtual ones behind them, with the quantity
-        billed so far of every point (milli) and the instant; writes register, quality and time of the virtual points.
+        points: those on virtual meters stand behind the real ones, and are billed after them in every scan.
         """
         self._configured = tuple(points), tuple(accounts), tuple(plans), len(accounts) + spare_accounts
-        self._virtual = virtual
-        self._virtual_from = len(points) if virtual_from is None else virtual_from
+        self._virtual = virtual.VirtualMeters(points)
         most = max(ROWS_LEAST, ROWS_PER_POINT * len(points)) if room is None else room
         self._rows = np.zeros((most + len(points), ROW_WIDTH), dtype=np.int64)
         self._rated = np.array([row for row, point in enumerate(points) if point.rate_registers], dtype=np.int64)
@@ -139,6 +139,8 @@ class BillingEngine:
         self._change: Change | None = None
         self._schedules: Schedules | None = None
         self._desk: Desk | None = None
+        self._rate_check = RateCheck()
+        self._paused: list[int] = []
 
     def bill(self, instant: Instant, work: Columns) -> None:
         """Bill one scan: read work.points raw, quality and source time; write the money of points and accounts."""
@@ -148,13 +150,12 @@ class BillingEngine:
         self._watch_time()
         desk, points = self._desk_now(work), work.points
         if len(self._rated):
-            for rate in range(RATES_MOST):
-                read = getattr(points, RATE_COLUMNS[rate])[self._rated]
-                self._rate_raw[self._rated, rate] = np.where(points.rate_check[self._rated] == USED, read, NO_REGISTER)
-        waiting = self._pass(work, desk, 0, self._virtual_from)
-        if self._virtual is not None:
-            self._virtual(points.billed_milli, instant)
-            waiting += self._pass(work, desk, self._virtual_from, len(self._state))
+            self._rate_check.mark(points)
+            self._rate_raw[self._rated] = self._rate_check.believed(points, desk.last_s)
+        waiting = self._pass(work, desk, 0, self._virtual.first)
+        if self._virtual.first < len(self._state):
+            self._virtual.read(points, desk.last_raw, desk.last_s)
+            waiting += self._pass(work, desk, self._virtual.first, len(self._state))
         kernel.keep_rates(desk, self._rated, points.raw, points.source_time)
         self.waiting = Waiting(self._used, waiting)
         if self._now_s >= self._border_s:
@@ -163,8 +164,12 @@ class BillingEngine:
     def _pass(self, work: Columns, desk: Desk, low: int, high: int) -> int:
         """Bill points [low, high); return how many wait for room."""
         points, room = work.points, len(self._rows) - len(self._state)  # the rest is kept for closing all at a cut
+        quality = points.quality
+        if self._paused:  # their registers stand; the next reading after it brings all that was used
+            quality = quality.copy()
+            quality[self._paused] = UNCERTAIN_SUBNORMAL
         self._used, waiting = kernel.bill_scan(
-            self._scan, self._now_s, points.raw, points.quality, points.source_time, desk, self._used, room, low, high
+            self._scan, self._now_s, points.raw, quality, points.source_time, desk, self._used, room, low, high
         )
         return int(waiting)
 
@@ -259,6 +264,41 @@ class BillingEngine:
         touched = {index for index, plan in enumerate(self._supplies.plans) if plan.id in names}
         rows = [row for row, point in enumerate(self._supplies.points) if point.tariff in touched]
         return self._attempt(act, "publish", rows, change)
+
+    # ---- restatement: what stands in the books changes while the point waits
+
+    def standing(self, row: int) -> Standing:
+        """Return where a supply point stands in memory."""
+        if self._desk is not None:
+            fences.settle(self._desk, row)
+        return Standing(*(int(self._state[row, column]) for column in STANDING))
+
+    def pause(self, row: int) -> None:
+        """Let a point's register stand until `resume`. What it uses meanwhile is billed with its next reading."""
+        self._paused.append(row)
+
+    def resume(self, row: int) -> None:
+        self._paused.remove(row)
+
+    def restated(self, row: int, milli: int, nano: int, position: tuple[int, int] | None) -> None:
+        """Take over what a restatement did to the books of a paused point; the money comes by `credit`.
+
+        milli, nano: more charged than before, may be negative; position: (milli, period) where that moved
+        """
+        desk = self._clerk().desk
+        fences.settle(desk, row)
+        assert row in self._paused, "a point is restated while it waits"
+        assert self._state[row, S_OPEN_RAW] == self._state[row, S_LAST_RAW], "its open charge is in the books"
+        for table in (self._state, self._saved):
+            table[row, S_BILLED_MILLI] += milli
+            table[row, S_CHARGED_NANO] += nano
+            if position is not None and table[row, S_PERIOD] == position[1]:
+                table[row, S_POSITION_MILLI] = position[0]
+        self._state[row, S_CHANGED_SCAN] = self._scan
+        if self._state[row, S_LAST_S] >= 0:
+            charging.place(desk, row)
+            charging.show(desk, row)
+        fences.raise_fences(desk, row)
 
     def adopt(self, account: AccountSpec) -> int:
         """Give an account that was opened while running the next spare row; return the row. No Change: memory only."""
@@ -384,6 +424,7 @@ class BillingEngine:
         known = self._state[self._state[:, S_LAST_S] >= 0, S_LAST_S]
         oldest_s = min(int(known.min()) if len(known) else self._now_s, self._now_s)
         from_s = max(oldest_s, self._now_s - SCHEDULE_PAST_S_MAX) - DAY_S
+        self._rate_check.renew(self._supplies.points, self._supplies.plans)
         old_to_s = self._schedules.to_s if self._schedules is not None else NEVER
         found = self._schedules = unroll_all(self._supplies.pairs(), from_s, self._now_s + SCHEDULE_AHEAD_S)
         points, accounts = self._work.points, self._work.accounts

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from billing_core.plan import Plan
 from billing_core.points import PointSpec
-from billing_core.rate_tables import disagreement
+from billing_core.rate_tables import Week, disagreement
+from scada.clock import NS_PER_S
 from scada.image import NO_RATE, RATE_COLUMNS
 from scada.quality import good_mask
 
@@ -24,24 +26,41 @@ USED: Final = 1
 TABLE_MISMATCH: Final = 2  # the meter's table is not the plan's
 SUM_MISMATCH: Final = 3  # registers do not add up to the total
 INCOMPLETE: Final = 4  # a register was missing in the last reading
+GAP_FROM_S: Final = 900  # a longer silence is a gap: four polls of the slowest gateways are missing
 SLACK_COUNTS: Final = 2  # beside one count for each register, which are cut off and not rounded
 
 
 class RateCheck:
     """Writes `rate_check` of the points section."""
 
-    def __init__(self, points: Sequence[PointSpec], plans: Sequence[Plan]) -> None:
-        self._points = tuple(points)
-        self.renew(plans)
+    def __init__(self) -> None:
+        self.renew((), ())
 
-    def renew(self, plans: Sequence[Plan]) -> None:
-        """Compare the tables again, after plans have changed. plans: as PointSpec.tariff numbers them."""
-        using = [row for row, point in enumerate(self._points) if point.rate_registers]
-        agrees = [not disagreement(plans[self._points[row].tariff], self._points[row].rate_week) for row in using]
-        self._rows = np.array(using, dtype=np.int64)
-        self._agrees = np.array(agrees, dtype=np.bool_)
-        self._used = np.array([self._points[row].rates_used for row in using], dtype=np.bool_).reshape(-1, 5)
-        self._modulus = np.array([self._points[row].modulus_counts for row in using], dtype=np.int64)
+    def renew(self, points: Sequence[PointSpec], plans: Sequence[Plan]) -> None:
+        """Compare the meters' tables with the plans' again. plans: as PointSpec.tariff numbers them."""
+        using = [(row, point) for row, point in enumerate(points) if point.rate_registers]
+        agrees: dict[tuple[int, Week], bool] = {}
+        for _, point in using:
+            pair = point.tariff, point.rate_week
+            if pair not in agrees:
+                agrees[pair] = not disagreement(plans[point.tariff], point.rate_week)
+        self._rows = np.array([row for row, _ in using], dtype=np.int64)
+        self._agrees = np.array([agrees[point.tariff, point.rate_week] for _, point in using], dtype=np.bool_)
+        self._used = np.array([point.rates_used for _, point in using], dtype=np.bool_).reshape(-1, len(RATE_COLUMNS))
+        self._modulus = np.array([point.modulus_counts for _, point in using], dtype=np.int64)
+        self._by_time = np.array([point.catch_up == "time" for _, point in using], dtype=np.bool_)
+
+    def believed(self, points: Any, last_s: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return (points with rate registers, 5) the registers that may split an interval, NO_RATE for the others.
+
+        last_s (n_points,) when each was billed last: a longer gap is split as the point's `catch_up` declares.
+        """
+        rows = self._rows
+        rates = np.stack([getattr(points, name)[rows] for name in RATE_COLUMNS], axis=1)
+        gap = points.source_time[rows] // NS_PER_S - last_s[rows] > GAP_FROM_S
+        usable = (points.rate_check[rows] == USED) & ~(gap & self._by_time)
+        believed: npt.NDArray[np.int64] = np.where(usable[:, None], rates, NO_RATE)
+        return believed
 
     def mark(self, points: Any) -> None:
         """Write points.rate_check from the registers of this scan; points: the points section of the image."""

@@ -2,9 +2,9 @@
 
     effective charges of a point + readings given by a person -> reversals, recharges, the shift of the tier position
 
-The charges are grouped into their intervals between two register readings. A given reading cuts the interval it lies in,
-or takes the place of the reading at its second. Every touched interval is priced again from the tier position it began
-with; the ones behind it are priced again for as long as their position differs, so at most to the end of the
+The charges are grouped into their intervals between two register readings. A given reading cuts the interval it lies
+in, or takes the place of the reading at its second. Every touched interval is priced again from the tier position it
+began with; the ones behind it are priced again for as long as their position differs, so at most to the end of the
 accumulation period. An interval whose rows come out as they were is left alone. Nothing is edited: reversals name the
 rows they take back, and both stand in the books for ever.
 
@@ -183,12 +183,12 @@ def insert(groups: Sequence[Group], reading: Given, facts: Mapping[int, Facts]) 
     spans = [(index, at) for index, group in enumerate(groups) for at in range(len(group.intervals))]
     metered = [(i, k, groups[i].intervals[k]) for i, k in spans if not groups[i].intervals[k].estimate]
     if not metered or reading.at_s < metered[0][2].from_s:
-        raise Refused("late.before", "the reading lies before the first charge of this supply point that can be restated")
+        raise Refused("late.before", "the reading lies before the first charge of this supply point")
     if reading.at_s >= metered[-1][2].to_s:
         raise Refused(
             "late.after",
-            "the reading is not older than the last billed one, from which billing goes on; what follows is billed when "
-            "the meter is read, and a wrong register is corrected with reject or swap",
+            "the reading is not older than the last billed one, from which billing goes on; what follows is billed "
+            "when the meter is read, and a wrong register is corrected with reject or swap",
         )
     found = list(groups)
     for place, (index, at, interval) in enumerate(metered):
@@ -207,7 +207,8 @@ def insert(groups: Sequence[Group], reading: Given, facts: Mapping[int, Facts]) 
     before = next(interval for _, _, interval in reversed(metered) if interval.to_s < reading.at_s)
     if before.raw_to != reading.raw:
         raise Refused(
-            "late.between", f"the register stood at {before.raw_to} counts then, before and after; {reading.raw} cannot be"
+            "late.between",
+            f"the register stood at {before.raw_to} counts before and after; {reading.raw} cannot be",
         )
     return found
 
@@ -255,8 +256,8 @@ def believable(raw_from: int, raw_to: int, seconds: int, facts: Facts) -> None:
     if (counts - 1) * facts.milli_per_count > facts.max_milli_per_s * (seconds + 1):
         raise Refused(
             "late.between",
-            f"from {raw_from} to {raw_to} counts in {seconds} s is more than this connection carries; a corrected register "
-            "lies between its neighbours",
+            f"from {raw_from} to {raw_to} counts in {seconds} s is more than this connection carries; "
+            "a corrected register lies between its neighbours",
         )
 
 

@@ -5,7 +5,7 @@ Rule: plain immutable data; the store and the engine meet here and nowhere else.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,15 @@ from billing_core.columns import (
     NEVER,
     NO_REGISTER,
     RATES_MOST,
+    S_BILLED_MILLI,
+    S_CHARGED_NANO,
     S_HELD,
+    S_HELD_RAW,
+    S_HELD_S,
+    S_LAST_RAW,
     S_LAST_S,
+    S_PERIOD,
+    S_POSITION_MILLI,
     S_RATE_RAW,
     STATE_KEPT,
     Table,
@@ -97,6 +104,25 @@ class Doubt:
     raw_to: int  # doubtful register
     to_s: int
     milli: int  # between the two; a register that went back counts as rolled over
+
+
+class Standing(NamedTuple):
+    """Where a supply point stands, in the order of STANDING."""
+
+    held: int  # index into columns.HELD
+    last_raw: int
+    last_s: int  # NEVER before the first reading
+    held_raw: int
+    held_s: int
+    billed_milli: int
+    charged_nano: int
+    position_milli: int
+    period: int
+
+
+STANDING: Final = (
+    S_HELD, S_LAST_RAW, S_LAST_S, S_HELD_RAW, S_HELD_S, S_BILLED_MILLI, S_CHARGED_NANO, S_POSITION_MILLI, S_PERIOD,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

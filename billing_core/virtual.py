@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from billing_core.columns import HELD_NONE, NEVER
+from billing_core.columns import HELD_NONE
 from billing_core.points import PointSpec
 from scada.quality import BAD_WAITING_FOR_INITIAL_DATA, GOOD, UNCERTAIN_SUBNORMAL, good_mask
 
@@ -48,22 +48,19 @@ class VirtualMeters:
         np.add.at(parts, self._of, rest * self._ppm)
         return total + parts // PPM
 
-    def read(self, points: Any, billed_milli: Ints, held: Ints, last_raw: Ints, last_s: Ints) -> None:
-        """Write the virtual registers of this scan.
+    def read(self, points: Any, last_raw: Ints, last_s: Ints) -> None:
+        """Write the virtual registers of this scan, after the real points were billed.
 
-        points               the points section of the image: raw, quality and source_time are read and written
-        billed_milli, held, last_raw, last_s   (n_points,) as the engine has them after the real points were billed
+        points              the points section of the image; raw, quality and source_time of virtual rows are written
+        last_raw, last_s    (n_points,) what was billed last; last_s <= 0 before the first reading
         """
-        if not len(self.rows):
-            return
-        now = self.quantities(billed_milli)
-        last = last_raw[self.rows]
+        now = self.quantities(points.billed_milli)
+        last = np.asarray(last_raw[self.rows], dtype=np.int64)
         before = np.where(last > MODULUS // 2, last - MODULUS, last)
-        dips = (last_s[self.rows] != NEVER) & (now < before) & (before - now <= self._slack)
+        dips = (last_s[self.rows] > 0) & (now < before) & (before - now <= self._slack)
         points.raw[self.rows] = np.where(dips, before, now) % MODULUS
-        usable = good_mask(points.quality[self._input]) & (held[self._input] == HELD_NONE)
-        known = last_s[self._input] != NEVER
-        points.quality[self.rows] = self._judged(usable, known)
+        usable = good_mask(points.quality[self._input]) & (points.held[self._input] == HELD_NONE)
+        points.quality[self.rows] = self._judged(usable, last_s[self._input] > 0)
         oldest = np.full(len(self.rows), np.iinfo(np.int64).max)
         np.minimum.at(oldest, self._of, points.source_time[self._input])
         points.source_time[self.rows] = oldest

@@ -87,7 +87,9 @@ def checked(raw: int, rates: tuple[int, ...], point: PointSpec = POINT, quality:
     columns.points.raw[0], columns.points.quality[0] = raw, quality
     for name, value in zip(RATE_COLUMNS, rates, strict=True):
         getattr(columns.points, name)[0] = value
-    RateCheck([point], [plan(table(DAY[0]))]).mark(columns.points)
+    check = RateCheck()
+    check.renew([point], [plan(table(DAY[0]))])
+    check.mark(columns.points)
     return int(columns.points.rate_check[0])
 
 

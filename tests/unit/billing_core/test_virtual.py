@@ -34,11 +34,11 @@ class Scene:
         self.columns.points.source_time[:3] = [5, 7, 6]
         self.last_raw = np.zeros(4, dtype=np.int64)
         self.last_s = np.array([1, 1, 1, NEVER], dtype=np.int64)
-        self.held = np.full(4, HELD_NONE, dtype=np.int64)
 
     def read(self, *billed: int) -> tuple[int, int]:
         points = self.columns.points
-        self.meters.read(points, np.array([*billed, 0], dtype=np.int64), self.held, self.last_raw, self.last_s)
+        points.billed_milli[:3] = billed
+        self.meters.read(points, self.last_raw, self.last_s)
         raw, quality = int(points.raw[3]), int(points.quality[3])
         if quality == GOOD:
             self.last_raw[3], self.last_s[3] = raw, 1
@@ -80,9 +80,9 @@ def test_inputs_decide_quality_and_time() -> None:
     scene.columns.points.quality[1] = UNCERTAIN_NO_COMMUNICATION
     assert scene.read(1, 1, 0)[1] == UNCERTAIN_SUBNORMAL
     scene.columns.points.quality[1] = GOOD
-    scene.held[2] = HELD_REVERSE
+    scene.columns.points.held[2] = HELD_REVERSE
     assert scene.read(1, 1, 0)[1] == UNCERTAIN_SUBNORMAL
-    scene.held[2] = HELD_NONE
+    scene.columns.points.held[2] = HELD_NONE
     scene.last_s[0] = NEVER
     assert scene.read(1, 1, 0)[1] == BAD_WAITING_FOR_INITIAL_DATA
     scene.last_s[0] = 1
