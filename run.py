@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.account_commands
     import billing_core.commands
     import billing_core.credit_commands
+    import billing_core.replay_commands
     import config.commands
     import drivers.commands
     import hmi.commands
@@ -102,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     billing_core.commands.add_commands(commands, database_url)
     billing_core.account_commands.add_commands(commands, billing_core.account_commands.Ports(database_url, prove))
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
+    billing_core.replay_commands.add_commands(commands, database_url)
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
         add_options(parser)

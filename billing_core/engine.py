@@ -237,8 +237,10 @@ class BillingEngine:
                 self._supplies.set(target.row, after)
             desk = self._renewed()
             clerk.desk = desk
-            for target in targets:
+            for target, entry in zip(targets, entries, strict=True):
                 clerk.carry(target)
+                if target.position_milli is not None:
+                    entry["position_milli"] = target.position_milli
             return {"points": entries}
 
         if len({target.row for target in targets}) != len(targets) or not targets:

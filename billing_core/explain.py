@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from billing_core.columns import KIND_ESTIMATE, KIND_UPLIFT
 from billing_core.plan import HOLIDAY, RATES, WEEKEND, WORKING, Plan, Version
-from billing_core.replay import KIND_ESTIMATE, KIND_UPLIFT
 from billing_core.schedule import WEEKDAYS, kinds_of, tables_at
 
 LANGUAGES: Final = ("zh", "en")

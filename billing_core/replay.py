@@ -1,6 +1,6 @@
 """The proof: every charge again, from nothing but readings, plans, terms and transfers.
 
-    readings of a row --price--> lines --compare--> the rows of the books, field by field
+    readings of a row --price--> lines --PointReplay (replay_point.py)--> compared with the rows of the books
 
 Of a charge row only what it says about readings is believed: its terms, two registers, two times. Segments, rates,
 tiers, tier positions, prices, quantities and money are computed again, with an own tier position that begins at zero.
@@ -8,12 +8,14 @@ Rule: pure, slow and obvious; `replay_block.py` does the same for millions of ro
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from typing import Final, NamedTuple
 
+from billing_core.columns import KIND_METERED, KIND_UPLIFT, METHOD_READ, METHOD_REGISTERS, METHOD_TIME
 from billing_core.plan import Plan, TierOptions
 from billing_core.schedule import NO_ROW, unroll
 from billing_core.zones import DAY_S
@@ -21,8 +23,6 @@ from billing_core.zones import DAY_S
 WINDOW_S: Final = 32 * DAY_S  # schedules are unrolled in pieces of this length and kept while charges lie in them
 WINDOWS_KEPT: Final = 256
 NO_PERIOD_YET: Final = -(2**62)
-KIND_METERED, KIND_UPLIFT, KIND_REVERSAL, KIND_RECHARGE, KIND_ESTIMATE = range(5)
-METHOD_READ, METHOD_TIME, METHOD_REGISTERS, METHOD_PERSON = range(4)
 
 
 class Charge(NamedTuple):
@@ -128,6 +128,11 @@ class Prices:
             raise Unpriced(f"the books hold no plan {plan_hash.hex()[:12]}")
         return self._plans[plan_hash]
 
+    def hash_of(self, plan: str, at_s: int) -> bytes | None:
+        """Return the hash of a body of a plan that says something of an instant; what bodies say of the past is one."""
+        bodies = ((number, body) for number, body in self._plans.items() if body.id == plan)
+        return next((number for number, body in bodies if body.version_at(at_s) is not None), None)
+
     def entries(self, plan_hash: bytes, options: TierOptions, from_s: int, to_s: int) -> Sequence[Entry]:
         """Return the entries from the one in force at from_s to the first that begins at or after to_s."""
         window = self._window(plan_hash, options, from_s // WINDOW_S, to_s // WINDOW_S)
@@ -153,145 +158,84 @@ def price(from_s: int, to_s: int, milli: int, entries: Sequence[Entry], position
 
     entries   from the one in force at from_s on, as Prices.entries returns them
     position  of the supply point, moved on
-    Raises Unpriced where a part that holds any quantity has no price.
+    Raises Unpriced where any second has no price.
     """
-    method = METHOD_READ if to_s <= entries[1].start_s else METHOD_TIME
-    lines: list[Line] = []
-    done = 0
+    parts = stretches(from_s, to_s, entries)
+    shares = []
+    for _, start_s, end_s in parts:
+        done = milli * (start_s - from_s) // (to_s - from_s)
+        shares.append(milli * (end_s - from_s) // (to_s - from_s) - done)
+    return charge(parts, shares, METHOD_READ if len(parts) == 1 else METHOD_TIME, position)
+
+
+def price_by_rates(
+    from_s: int, to_s: int, milli_of: Mapping[int, int], entries: Sequence[Entry], position: Position
+) -> list[Line]:
+    """Charge what the meter's own rate registers counted: each rate's quantity over its stretches, by whole seconds.
+
+    milli_of   rate -> quantity in the interval
+    """
+    parts = stretches(from_s, to_s, entries)
+    total_s, taken_s = Counter[int](), Counter[int]()
+    for entry, start_s, end_s in parts:
+        total_s[entry.rate] += end_s - start_s
+    shares = []
+    for entry, start_s, end_s in parts:
+        rate, milli = entry.rate, milli_of.get(entry.rate, 0)
+        done = milli * taken_s[rate] // total_s[rate]
+        taken_s[rate] += end_s - start_s
+        shares.append(milli * taken_s[rate] // total_s[rate] - done)
+    return charge(parts, shares, METHOD_REGISTERS, position)
+
+
+def stretches(from_s: int, to_s: int, entries: Sequence[Entry]) -> list[tuple[Entry, int, int]]:
+    """Return the entries that [from_s, to_s) touches, each with its part of it. Raises Unpriced."""
+    found = []
     for entry, until in pairwise(entries):
         start_s, end_s = max(entry.start_s, from_s), min(until.start_s, to_s)
-        if start_s >= to_s:
-            break
-        upto = milli * (end_s - from_s) // (to_s - from_s)
-        if upto > done:
-            lines += climb(entry, start_s, end_s, upto - done, method, position)
-        done = upto
-    if done != milli:
-        raise Unpriced(f"the schedule ends before {to_s}")
+        if start_s < end_s:
+            if not entry.prices_micro:
+                raise Unpriced(f"the plan has no price from {start_s} to {end_s}")
+            found.append((entry, start_s, end_s))
+    if not found or found[0][1] != from_s or found[-1][2] != to_s:
+        raise Unpriced(f"no schedule covers {from_s} to {to_s}")
+    return found
+
+
+def charge(
+    parts: Sequence[tuple[Entry, int, int]], shares: Sequence[int], method: int, position: Position
+) -> list[Line]:
+    """Return the lines of quantities that lie in one entry each; the position moves on."""
+    lines: list[Line] = []
+    for (entry, start_s, end_s), share in zip(parts, shares, strict=True):
+        position.enter(entry.period)
+        lines += climb(entry, start_s, end_s, share, method, position)
     return lines
 
 
-def climb(entry: Entry, from_s: int, to_s: int, milli: int, method: int, position: Position) -> Iterator[Line]:
+def climb(
+    entry: Entry, from_s: int, to_s: int, milli: int, method: int, position: Position, kind: int = KIND_METERED
+) -> Iterator[Line]:
     """Yield the lines of a quantity within one entry: one for each tier, and an uplift where a volume tier ends."""
-    if not entry.prices_micro:
-        raise Unpriced(f"the plan has no price from {from_s} to {to_s}")
-    position.enter(entry.period)
     tier = tier_of(entry, position.milli)
     while milli:
         take = min(milli, entry.bounds_milli[tier] - position.milli)
         micro = entry.prices_micro[tier]
         if take:
-            yield Line(
-                from_s, to_s, entry.rate, tier, position.milli, micro, take, take * micro, KIND_METERED, method
-            )  # fmt: skip
+            yield Line(from_s, to_s, entry.rate, tier, position.milli, micro, take, take * micro, kind, method)
         position.milli += take
         milli -= take
         if milli:
             tier += 1
-            if entry.volume:
-                yield _uplift(entry, from_s, to_s, tier, method, position.milli)
-
-
-def _uplift(entry: Entry, from_s: int, to_s: int, tier: int, method: int, milli: int) -> Line:
-    """Return what the earlier units of the period cost more, now that a tier is reached."""
-    micro = entry.prices_micro[tier] - entry.prices_micro[tier - 1]
-    return Line(from_s, to_s, entry.rate, tier, milli, micro, milli, milli * micro, KIND_UPLIFT, method)
+            raised = entry.prices_micro[tier] - micro
+            if entry.volume and raised and position.milli:
+                earlier = position.milli
+                yield Line(
+                    from_s, to_s, entry.rate, tier, earlier, raised, earlier, earlier * raised, KIND_UPLIFT, method
+                )  # fmt: skip
 
 
 def tier_of(entry: Entry, position_milli: int) -> int:
     """Return the tier of the next unit; at the bound of a volume tier still that tier, as nothing lies above it yet."""
     next_unit = position_milli if entry.volume else position_milli + 1
     return next(tier for tier, bound in enumerate(entry.bounds_milli) if bound >= next_unit)
-
-
-# --- comparing
-
-
-class Compared(NamedTuple):
-    """A row of the books beside what the replay makes of its readings."""
-
-    near: Charge  # the row, or the one before the place where it should be
-    row: Charge | None  # None: the books lack it
-    line: Line | None  # None: the replay has no such charge
-    text: str  # what differs; "" when nothing does
-
-
-FIELDS: Final = Line._fields
-
-
-def differences(row: Charge, line: Line) -> str:
-    """Return which fields of a row are not what its readings make them, "" when all agree."""
-    found = [
-        f"{name} is {getattr(row, name)}, its readings make it {value}"
-        for name, value in zip(FIELDS, line, strict=True)
-        if getattr(row, name) != value
-    ]
-    return "; ".join(found)
-
-
-@dataclass(slots=True)
-class PointReplay:
-    """One supply point, interval by interval, in the order in which the books hold them."""
-
-    point: str
-    prices: Prices
-    position: Position = field(default_factory=Position)
-    raw: int = 0
-    at_s: int = -1  # of the last reading; -1 before the first
-    milli: int = 0
-    nano: int = 0
-
-    def interval(self, supply: Supply, rows: Sequence[Charge]) -> Iterator[Compared]:
-        """Compare the rows of one interval (all with the same readings). After a difference go on from the books."""
-        first = rows[0]
-        broken = self._joins(first)
-        if broken:
-            self.position.milli = first.position_milli  # what was lost cannot be known; judge the rest by itself
-        try:
-            lines = self._lines(supply, first)
-        except Unpriced as unpriced:
-            yield Compared(first, first, None, f"{broken}{unpriced}")
-            lines = []
-        else:
-            for row, line in zip_longest(rows, lines):
-                yield compared(row or rows[-1], row, line, broken)
-                broken = ""
-        self.raw, self.at_s = first.raw_to, first.to_s
-        self.milli += sum(line.milli for line in lines if line.kind == KIND_METERED)
-        self.nano += sum(line.nano for line in lines)
-
-    def _lines(self, supply: Supply, row: Charge) -> list[Line]:
-        if row.to_s <= row.from_s:
-            raise Unpriced(f"the readings at {row.from_s} and {row.to_s} are no interval")
-        counts = (row.raw_to - row.raw_from) % supply.modulus_counts
-        entries = self.prices.entries(supply.plan_hash, supply.options, row.from_s, row.to_s)
-        return price(row.from_s, row.to_s, counts * supply.milli_per_count, entries, self.position)
-
-    def _joins(self, row: Charge) -> str:
-        if self.at_s < 0 or (row.raw_from == self.raw and row.from_s >= self.at_s):
-            return ""
-        return (
-            f"begins at register {row.raw_from} ({row.from_s}), the charge before ended at {self.raw} ({self.at_s}): "
-            "a reading was moved, or a row is missing; "
-        )
-
-
-def compared(near: Charge, row: Charge | None, line: Line | None, broken: str = "") -> Compared:
-    """Return a row and a line side by side, with what differs."""
-    if row is None:
-        return Compared(near, None, line, f"{broken}after it the books lack a charge: {line}")
-    if line is None:
-        return Compared(near, row, None, f"{broken}its readings make no such charge")
-    return Compared(near, row, line, f"{broken}{differences(row, line)}")
-
-
-def intervals(rows: Iterable[Charge]) -> Iterator[list[Charge]]:
-    """Group rows that price the same two readings under the same terms; they lie together."""
-    group: list[Charge] = []
-    for row in rows:
-        if group and (row.readings != group[0].readings or row.kind not in (KIND_METERED, KIND_UPLIFT)):
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group

@@ -7,7 +7,7 @@ A point's tier position runs through all its tenants, so the whole life of each 
 pays for becomes a step. Rule: pure. The rows come from a `Source`.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from billing_core.ledger import wallet
 from billing_core.plan import Plan
-from billing_core.replay import Charge, Compared, PointReplay, Prices, Supply, intervals
+from billing_core.replay import Charge, Prices, Supply
+from billing_core.replay_point import Bridge, Compared, Find, PointReplay, intervals
 
 CHARGING: Final = ("charge", "restatement")  # kinds of transfer whose entries are the sum of charge rows
 
@@ -39,6 +40,8 @@ class Source(Protocol):
 
     def plans(self) -> Mapping[bytes, Plan]: ...
     def supplies(self) -> Mapping[int, Supply]: ...
+    def bridges(self) -> Iterable[Bridge]: ...
+    def charge(self, seq: int, line: int) -> Charge | None: ...
     def charges_of(self, terms: Sequence[int]) -> Iterable[Charge]: ...
     def ledger_accounts(self, account: str) -> Sequence[str]: ...
     def moved(self, accounts: Sequence[str]) -> Iterable[Moved]: ...
@@ -76,7 +79,7 @@ def replay_account(source: Source, account: str, tally: Tally) -> Iterator[Step]
     terms = [number for number, supply in supplies.items() if supply.point in mine]
     charges = groupby(source.charges_of(terms), key=lambda charge: charge.seq)
     entries = groupby(source.moved(accounts), key=lambda moved: moved.seq)
-    replays = Replays(supplies, Prices(source.plans()))
+    replays = Replays(supplies, Prices(source.plans()), source.charge, source.bridges())
     for seq, own_charges, own_entries in _merged(charges, entries):
         due = 0
         for compared, supply in replays.transfer(own_charges):
@@ -93,21 +96,35 @@ def replay_account(source: Source, account: str, tally: Tally) -> Iterator[Step]
 class Replays:
     """The points under replay; hands each its rows, transfer by transfer."""
 
-    def __init__(self, supplies: Mapping[int, Supply], prices: Prices) -> None:
+    def __init__(self, supplies: Mapping[int, Supply], prices: Prices, find: Find, bridges: Iterable[Bridge]) -> None:
+        """bridges: what documents say of the registers of points, in the order of the chain."""
         self._supplies = supplies
         self._prices = prices
+        self._find = find
         self._points: dict[str, PointReplay] = {}
+        self._bridges: defaultdict[str, list[Bridge]] = defaultdict(list)
+        for bridge in bridges:
+            self._bridges[bridge.point].append(bridge)
+
+    def all(self, charges: Iterable[Charge]) -> Iterator[tuple[Compared, Supply]]:
+        """Compare the charges of many transfers, in the order of the chain."""
+        for _, own in groupby(charges, key=lambda charge: charge.seq):
+            yield from self.transfer(list(own))
 
     def transfer(self, charges: Sequence[Charge]) -> Iterator[tuple[Compared, Supply]]:
         """Compare the charges of one transfer."""
+        touched = set()
         for rows in intervals(charges):
             supply = self._supplies[rows[0].terms]
-            for compared in self._point(supply.point).interval(supply, rows):
+            touched.add(supply.point)
+            for compared in self.point(supply.point).compare(supply, rows):
                 yield compared, supply
+        for point in touched:
+            self._points[point].end_transfer()
 
-    def _point(self, point: str) -> PointReplay:
+    def point(self, point: str) -> PointReplay:
         if point not in self._points:
-            self._points[point] = PointReplay(point, self._prices)
+            self._points[point] = PointReplay(point, self._prices, self._find, self._bridges[point])
         return self._points[point]
 
 
@@ -138,17 +155,18 @@ def _charge_step(seq: int, compared: Compared, supply: Supply, tally: Tally) -> 
 
 
 def _entry_steps(seq: int, entries: Sequence[Moved], due: int, purse: str, tally: Tally) -> Iterator[Step]:
-    """Yield the entries of one transfer; those of a charge must be what its recomputed charges sum to."""
-    booked = sum(moved.nano for moved in entries if moved.account == purse and moved.kind in CHARGING)
-    text = f"the charges of transfer {seq} sum to {due} nano, its entry debits {-booked}" if booked != -due else ""
-    if text and not entries:
-        yield Step(seq, 0, text=text)
-    tally.differences += bool(text)
+    """Yield the entries of one transfer. Charges move the purse by their sum, or by entries that must be their sum."""
+    booked = [moved.nano for moved in entries if moved.account == purse and moved.kind in CHARGING]
+    if not booked:
+        tally.balances[purse] -= due
+    elif sum(booked) != -due:
+        tally.differences += 1
+        text = f"the charges of transfer {seq} sum to {due} nano, its entries debit {-sum(booked)}"
+        yield Step(seq, entries[0].at_s, text=text)
     tally.transfers += bool(entries)
     for moved in entries:
         tally.balances[moved.account] += moved.nano
-        yield Step(seq, moved.at_s, moved=moved, balance_nano=tally.balances[moved.account], text=text)
-        text = ""
+        yield Step(seq, moved.at_s, moved=moved, balance_nano=tally.balances[moved.account])
 
 
 def _balance_steps(stored: Mapping[str, int], tally: Tally) -> Iterator[Step]:

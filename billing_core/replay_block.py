@@ -34,7 +34,9 @@ B_MILLI: Final = 13
 B_NANO: Final = 14
 B_KIND: Final = 15
 B_METHOD: Final = 16
-BLOCK_WIDTH: Final = 17
+B_REVERSES_SEQ: Final = 17  # 0: none
+B_REVERSES_LINE: Final = 18
+BLOCK_WIDTH: Final = 19
 
 # What terms of supply mean, by their number in the books.
 M_POINT: Final = 0  # row of `points`, -1 for terms that do not exist
@@ -175,7 +177,7 @@ def _interval(
         until_s = min(entries[k + 1, E_START_S], to_s)
         upto = milli if until_s == to_s else _share(milli, until_s - from_s, to_s - from_s)
         part = upto - done
-        if part > 0 and entries[k, E_PERIOD] != period:
+        if entries[k, E_PERIOD] != period:
             position, period = 0, entries[k, E_PERIOD]
         while part > 0:
             tier = 0

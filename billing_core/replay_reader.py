@@ -5,20 +5,31 @@ Rule: reads only, and everything from one repeatable-read transaction, so a core
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from billing_core.columns import Table
+from billing_core.columns import KIND_RECHARGE, KIND_REVERSAL, Table
 from billing_core.copying import EPOCH_2000_S, HEADER, US_PER_S
 from billing_core.ledger import wallet
 from billing_core.plan import Plan, TierOptions
 from billing_core.plan_body import plan_of
 from billing_core.replay import Charge, Supply
 from billing_core.replay_account import Moved
-from billing_core.replay_block import B_FROM_S, B_SEGMENT_FROM_S, B_SEGMENT_TO_S, B_TERMS, B_TO_S, BLOCK_WIDTH
+from billing_core.replay_all import Folded, Left
+from billing_core.replay_block import (
+    B_FROM_S,
+    B_KIND,
+    B_SEGMENT_FROM_S,
+    B_SEGMENT_TO_S,
+    B_SEQ,
+    B_TERMS,
+    B_TO_S,
+    BLOCK_WIDTH,
+)
+from billing_core.replay_point import Bridge, bridges_of
 from billing_core.shadow import Piece
 from scada.database import SCHEMA
 from scada.errors import DatabaseAway
@@ -26,7 +37,7 @@ from scada.errors import DatabaseAway
 BATCH_ROWS: Final = 5_000
 BLOCK_ROWS: Final = 65_536  # 16 MB on the way and as integers together
 TIMES: Final = (B_FROM_S, B_TO_S, B_SEGMENT_FROM_S, B_SEGMENT_TO_S)
-SIZES: Final = (8, 4, 4, 8, 8, 8, 8, 8, 8, 2, 2, 8, 8, 8, 8, 2, 2)  # of the columns B_* on the wire
+SIZES: Final = (8, 4, 4, 8, 8, 8, 8, 8, 8, 2, 2, 8, 8, 8, 8, 2, 2, 8, 4)  # of the columns B_* on the wire
 RECORD: Final = np.dtype(
     [("count", ">i2"), *(pair for k, size in enumerate(SIZES) for pair in ((f"n{k}", ">i4"), (f"v{k}", f">i{size}")))]
 )
@@ -37,38 +48,47 @@ TERMS: Final = """
 """
 PLANS: Final = "SELECT hash, body FROM tariff_version"
 PLAN_HASHES: Final = "SELECT hash FROM tariff_version WHERE tariff = %(plan)s"
-CHARGE_LIST: Final = """
+# Rows from before the books knew methods: one that prices a part of an interval was split by time.
+METHOD: Final = """
+    CASE WHEN (segment_from, segment_to) <> (time_from, time_to) AND seq <= (SELECT folded_after FROM book)
+         THEN 1::smallint ELSE method END
+"""
+CHARGE_LIST: Final = f"""
     SELECT seq, line, terms, raw_from, extract(epoch FROM time_from)::bigint, raw_to,
            extract(epoch FROM time_to)::bigint, extract(epoch FROM segment_from)::bigint,
-           extract(epoch FROM segment_to)::bigint, rate, tier, position_milli, price_micro, milli, nano, kind, method,
+           extract(epoch FROM segment_to)::bigint, rate, tier, position_milli, price_micro, milli, nano, kind, {METHOD},
            coalesce(reverses_seq, 0), coalesce(reverses_line, 0)
     FROM charge
 """
-CHARGES_OF: Final = f"{CHARGE_LIST} WHERE terms = ANY(%(terms)s) ORDER BY seq, line"
+CHARGES_OF: Final = f"{CHARGE_LIST} WHERE terms = ANY(%(terms)s) AND seq <= %(upto)s ORDER BY seq, line"
 ONE_CHARGE: Final = f"{CHARGE_LIST} WHERE seq = %(seq)s AND line = %(line)s"
-ALL_CHARGES: Final = """
+ALL_CHARGES: Final = f"""
     COPY (
         SELECT seq, line, terms, raw_from, time_from, raw_to, time_to, segment_from, segment_to, rate, tier,
-               position_milli, price_micro, milli, nano, kind, method
+               position_milli, price_micro, milli, nano, kind, {METHOD}, coalesce(reverses_seq, 0),
+               coalesce(reverses_line, 0)
         FROM charge ORDER BY seq, line
     ) TO STDOUT (FORMAT BINARY)
 """
 TRANSFERS_OF: Final = """
     SELECT t.seq, t.idempotency_key, t.kind, extract(epoch FROM t.plant_time)::bigint, t.who, t.memo, d.body, e.account,
            e.nano
-    FROM entry e JOIN transfer t USING (seq) LEFT JOIN document d USING (seq)
+    FROM posted_entry e JOIN transfer t USING (seq) LEFT JOIN document d USING (seq)
     WHERE e.account = ANY(%(accounts)s) ORDER BY e.seq, e.line
+"""
+CHANGES: Final = """
+    SELECT seq, body FROM document JOIN transfer USING (seq) WHERE kind = 'change' ORDER BY seq
 """
 ACCOUNTS_OF: Final = (
     "SELECT id FROM account WHERE id LIKE '%%:' || %(account)s AND split_part(id, ':', 2) = %(account)s"
 )
 BALANCES: Final = "SELECT account, nano FROM balance WHERE account = ANY(%(accounts)s)"
 FOLDED: Final = """
-    SELECT b.account, b.nano, coalesce(sum(e.nano), 0)::bigint,
-           coalesce(sum(e.nano) FILTER (WHERE t.charges_hash IS NOT NULL), 0)::bigint
-    FROM balance b LEFT JOIN entry e ON e.account = b.account LEFT JOIN transfer t ON t.seq = e.seq
+    SELECT b.account, b.nano, coalesce(sum(e.nano) FILTER (WHERE t.charges_hash IS NULL), 0)::bigint
+    FROM balance b LEFT JOIN posted_entry e ON e.account = b.account LEFT JOIN transfer t ON t.seq = e.seq
     GROUP BY b.account, b.nano ORDER BY b.account
 """
+POINTS: Final = "SELECT point, last_raw, billed_milli, charged_nano FROM point_state WHERE last_s >= 0 ORDER BY point"
 # A row that was reversed is as if it had never been; its reversal too.
 PIECES: Final = """
     SELECT t.point, t.account, t.household, t.opened_s, extract(epoch FROM c.segment_from)::bigint,
@@ -81,15 +101,6 @@ PIECES: Final = """
 """
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-
-
-class Folded(NamedTuple):
-    """A ledger account: its balance, the sum of its entries, and of those that stand for charges."""
-
-    account: str
-    balance_nano: int
-    entries_nano: int
-    charges_nano: int
 
 
 class ReplayBooks:
@@ -111,9 +122,14 @@ class ReplayBooks:
         rows = self._connection.execute(TERMS)
         return {row[0]: Supply._make((*row[:8], bytes(row[8]), TierOptions(row[9], row[10]))) for row in rows}
 
-    def charges_of(self, terms: Sequence[int]) -> Iterator[Charge]:
-        """Yield the charges under some terms, in the order in which they were written."""
-        return map(Charge._make, self._stream("charges", CHARGES_OF, {"terms": list(terms)}))
+    def bridges(self) -> Iterator[Bridge]:
+        """Yield what the documents of changes say of the registers of points, in the order of the chain."""
+        for seq, body in self._stream("bridges", CHANGES, {}):
+            yield from bridges_of(seq, body)
+
+    def charges_of(self, terms: Sequence[int], upto: int = 2**62) -> Iterator[Charge]:
+        """Yield the charges under some terms, in the order in which they were written, up to a transfer."""
+        return map(Charge._make, self._stream("charges", CHARGES_OF, {"terms": list(terms), "upto": upto}))
 
     def charge(self, seq: int, line: int) -> Charge | None:
         row = self._connection.execute(ONE_CHARGE, {"seq": seq, "line": line}).fetchone()
@@ -134,6 +150,10 @@ class ReplayBooks:
     def folded(self) -> Iterator[Folded]:
         """Yield every ledger account with the sums of its entries."""
         return map(Folded._make, self._stream("folded", FOLDED, {}))
+
+    def points(self) -> Iterator[Left]:
+        """Yield where each supply point was left."""
+        return map(Left._make, self._stream("points", POINTS, {}))
 
     def pieces(self, hashes: Sequence[bytes], from_s: int, to_s: int) -> Iterator[Piece]:
         """Yield what stands of the charges under some plans that touch [from_s, to_s), point by point."""
@@ -187,12 +207,19 @@ def _table(body: bytes) -> Table:
 
 
 def _whole_intervals(table: Table) -> int:
-    """Return how many leading rows belong to intervals that surely end within the table."""
-    readings = table[:, B_TERMS : B_TO_S + 1]
+    """Return how many leading rows surely belong to whole intervals, and to whole restatements."""
     last = len(table) - 1
-    while last > 0 and np.array_equal(readings[last], readings[last - 1]):
+    while last > 0 and _together(table[last - 1], table[last]):
         last -= 1
     return max(last, 0)
+
+
+def _together(row: Table, following: Table) -> bool:
+    if row[B_SEQ] != following[B_SEQ]:
+        return False
+    again = (KIND_REVERSAL, KIND_RECHARGE)
+    restated = row[B_KIND] in again or following[B_KIND] in again
+    return restated or np.array_equal(row[B_TERMS : B_TO_S + 1], following[B_TERMS : B_TO_S + 1])
 
 
 @contextlib.contextmanager

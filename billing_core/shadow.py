@@ -17,9 +17,10 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
+from billing_core.columns import KIND_UPLIFT
 from billing_core.explain import milli, nano
 from billing_core.plan import Plan, TierOptions
-from billing_core.replay import KIND_UPLIFT, Position, Prices, price
+from billing_core.replay import Position, Prices, price
 
 MOVERS_MOST: Final = 20
 CSV_COLUMNS: Final = ("account", "quantity", "old", "new", "more", "more_percent")
@@ -115,8 +116,9 @@ def _charge(prices: Prices, piece: Piece, position: Position, tenant: Tenant | N
     """Move the tier position by a piece, and charge it to a tenant when it lies in the period."""
     lines = []
     if piece.kind != KIND_UPLIFT and piece.milli:
-        entries = prices.entries(b"", piece.options, piece.from_s, piece.to_s)
-        lines = price(piece.from_s, piece.to_s, piece.milli, entries, position)
+        to_s = max(piece.to_s, piece.from_s + 1)  # an estimate may have no length
+        entries = prices.entries(b"", piece.options, piece.from_s, to_s)
+        lines = price(piece.from_s, to_s, piece.milli, entries, position)
     if tenant is not None:
         tenant.milli += piece.milli if piece.kind != KIND_UPLIFT else 0
         tenant.old_nano += piece.nano

@@ -52,6 +52,7 @@ CHARGES = (
         ADD method smallint NOT NULL DEFAULT 0 CHECK (method BETWEEN 0 AND 3),
         ADD reverses_seq bigint,
         ADD reverses_line integer,
+        DROP CONSTRAINT charge_check,
         DROP CONSTRAINT charge_milli_check,
         DROP CONSTRAINT charge_nano_check,
         DROP CONSTRAINT charge_price_micro_check,
@@ -59,6 +60,9 @@ CHARGES = (
         DROP CONSTRAINT charge_terms_fkey,
         DROP CONSTRAINT charge_pkey,
         -- 1 uplift to another price, up or down; 2 reversal, negative
+        -- what a person gives for the gap of a swap may have no length of its own
+        ADD CHECK (time_from <= segment_from AND segment_to <= time_to
+                   AND (segment_from < segment_to OR method = 3 AND segment_from = segment_to)),
         ADD CHECK (kind IN (1, 2) OR (milli > 0 AND nano >= 0 AND price_micro >= 0)),
         ADD CHECK ((kind = 2) = (reverses_seq IS NOT NULL) AND (kind = 2) = (reverses_line IS NOT NULL))
     """,

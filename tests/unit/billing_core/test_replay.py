@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 
 from billing_core import replay_block as block
+from billing_core.columns import KIND_UPLIFT
 from billing_core.plan import Plan, Slot, Tiers
-from billing_core.replay import (
-    KIND_UPLIFT,
-    Charge,
-    PointReplay,
-    Position,
-    Prices,
-    Unpriced,
-    intervals,
-    price,
-)
+from billing_core.replay import Charge, Position, Prices, Unpriced, price
+from billing_core.replay_point import PointReplay, intervals
 from tests.plans import plan
 from tests.unit.billing_core import replay_cases as cases
 from tests.unit.billing_core.replay_cases import BEGIN_S, DAY, HASH, OPTIONS, TOU_TIERED
@@ -88,10 +81,14 @@ def test_a_minute_without_price_is_never_free() -> None:
 def differing(tariff: Plan, rows: list[Charge]) -> list[tuple[Charge, str]]:
     """Return what the slow replay finds."""
     prices, terms = Prices({HASH: tariff}), cases.supplies(POINTS)
-    points = {number: PointReplay(supply.point, prices) for number, supply in terms.items()}
+    stored = {(row.seq, row.line): row for row in rows}
+    points = {
+        number: PointReplay(supply.point, prices, lambda seq, line: stored.get((seq, line)))
+        for number, supply in terms.items()
+    }
     found = []
     for group in intervals(rows):
-        for compared in points[group[0].terms].interval(terms[group[0].terms], group):
+        for compared in points[group[0].terms].compare(terms[group[0].terms], group):
             if compared.text:
                 found.append((compared.near, compared.text))
     return found

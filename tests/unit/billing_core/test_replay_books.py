@@ -1,0 +1,201 @@
+"""The replay of real books: engine and store write random lives into PostgreSQL, the replay computes them again."""
+
+import asyncio
+import contextlib
+import io
+import json
+import random
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing_core.engine import BillingEngine
+from billing_core.plan import Plan, Slot, TierOptions, Tiers
+from billing_core.points import AccountSpec, PointSpec
+from billing_core.replay_commands import run_replay
+from billing_core.state import Act, Target
+from billing_core.store import LedgerStore
+from scada.database import Database
+from scada.image import Columns, Layout
+from scada.quality import GOOD
+from scada.scan import Instant
+from tests.plans import plan, version
+
+BEGIN_S = 1_792_971_600  # 2026-10-26 07:40 in Shanghai
+DAY = (Slot(0, 480, 3), Slot(480, 660, 1), Slot(660, 1020, 2), Slot(1020, 1260, 1), Slot(1260, 1440, 3))
+TIERED = {1: (1_000_000, 1_100_000, 1_300_000), 2: (600_000, 700_000, 900_000), 3: (300_000, 400_000, 600_000)}
+TIERS = Tiers("graduated", "month", (40_000, 90_000))
+PLANS = (
+    plan("home", TIERED, DAY, tiers=TIERS),
+    plan("slab", {2: (1_000_000, 1_500_000, 2_000_000)}, tiers=Tiers("volume", "month", (30_000, 60_000))),
+    plan("water", {2: (3_450_000, 4_830_000)}, tiers=Tiers("graduated", "year", (9_000,)), medium="water", unit="m3"),
+    plan("flat", {2: 683_700}),
+)
+YUAN = 1_000_000_000
+MODULUS = 100_000
+POINTS = (
+    PointSpec("p1", "m1", 0, 0, "electricity", "kWh", 10, MODULUS, 30_000),
+    PointSpec("p2", "m2", 1, 1, "electricity", "kWh", 40, MODULUS, 30_000),
+    PointSpec("p3", "m3", 1, 2, "water", "m3", 1, MODULUS, 30_000),
+    PointSpec("p4", "m4", 2, 3, "electricity", "kWh", 10, MODULUS, 30_000, TierOptions(household=6)),
+)
+ACCOUNTS = tuple(
+    AccountSpec(name, name, name, "CNY", nano, 0, 0, 0, 0, False, ())
+    for name, nano in (("t1", 100 * YUAN), ("t2", 0), ("t3", 7 * YUAN))
+)
+LAYOUT = Layout({"tags": 0, "points": len(POINTS), "accounts": len(ACCOUNTS), "alarms": 0}, b"\0" * 32)
+
+
+class Life:
+    """A few meters over weeks: readings, gaps, kills, changes by people; every checkpoint goes to the books."""
+
+    def __init__(self, dsn: str, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.engine = BillingEngine(POINTS, ACCOUNTS, PLANS)
+        self.work = Columns.private(LAYOUT)
+        self.work.points.raw[:] = [self.rng.randrange(MODULUS) for _ in POINTS]
+        self.now_s, self.scans, self.changes = BEGIN_S, 0, 0
+        self.plans = list(PLANS)
+        self.store = LedgerStore(Database(dsn, "ledger"), "demo", "here")
+
+    async def live(self, scans: int, *acts: Callable[["Life"], None]) -> None:
+        """Run `scans` scans with the acts at random places among them."""
+        self.engine.restore(await self.store.prepare(POINTS, ACCOUNTS, PLANS))
+        when = {self.rng.randrange(scans // 4, scans): act for act in acts}
+        try:
+            for scan in range(scans):
+                self.step()
+                if scan in when:
+                    await self.commit()
+                    when[scan](self)
+                    await self.commit()
+                if self.rng.random() < 0.15:
+                    await self.commit()
+                if self.rng.random() < 0.1:
+                    await self.pay()
+            await self.commit()
+        finally:
+            await self.store.close()
+
+    def step(self) -> None:
+        """Let seconds to hours pass, move the registers, scan."""
+        gap_s = self.rng.choice((1, 1, 10, 60, 900, 900, 3600, 5 * 3600, 30 * 3600))
+        self.now_s += gap_s
+        self.scans += 1
+        points = self.work.points
+        for row in range(len(POINTS)):
+            moved = 0 if self.rng.random() < 0.2 else self.rng.randrange(1 + gap_s // 20)
+            points.raw[row] = (int(points.raw[row]) + moved) % MODULUS
+        points.quality[:] = GOOD
+        points.source_time[:] = self.now_s * 10**9
+        self.engine.bill(Instant(self.scans, self.now_s * 10**9, 0), self.work)
+
+    async def commit(self) -> None:
+        checkpoint = self.engine.cut()
+        if checkpoint is not None:
+            await self.store.commit(checkpoint)
+            self.engine.applied(checkpoint)
+
+    async def pay(self) -> None:
+        account = self.rng.choice(ACCOUNTS).id
+        receipt = await self.store.top_up(account, 5_000, "cash", str(self.scans), "ann", "desk", self.now_s * 10**9)
+        self.engine.credit([a.id for a in ACCOUNTS].index(account), receipt.credit_now_nano)
+
+    def act(self) -> Act:
+        self.changes += 1
+        return Act(f"act-{self.changes}", "ann", "desk", "why")
+
+
+def swap(life: Life) -> None:
+    """A new meter: final register, gap estimate, first register, another ratio."""
+    final = int(life.work.points.raw[0]) + 3
+    first = life.rng.randrange(50)
+    target = Target(0, meter="m1-new", milli_per_count=30, final_raw=final % MODULUS, first_raw=first, gap_milli=2_345)
+    life.now_s += 60
+    life.scans += 1
+    life.engine.bill(Instant(life.scans, life.now_s * 10**9, 0), life.work)
+    life.engine.retarget([target], life.act())
+    life.work.points.raw[0] = first
+
+
+def tenancy(life: Life) -> None:
+    life.engine.retarget([Target(1, account=0)], life.act())
+
+
+def carried(life: Life) -> None:
+    """Another plan, with a tier position that somebody brought along."""
+    life.engine.retarget([Target(3, plan="home", position_milli=39_000)], life.act())
+
+
+def publish(life: Life) -> None:
+    """Other prices from an hour from now, in the middle of the month."""
+    home = PLANS[0]
+    at_s = life.now_s + 3600
+    dearer = {rate: tuple(micro + 50_000 for micro in prices) for rate, prices in TIERED.items()}
+    old = home.versions[0]
+    fresh = version(dearer, old.tables, from_s=at_s, tiers=Tiers("graduated", "month", (50_000, 70_000)))
+    earlier = version(TIERED, old.tables, to_s=at_s, tiers=TIERS)
+    life.engine.publish([Plan(**{**_fields(home), "versions": (earlier, fresh)})], life.act())
+
+
+def _fields(found: Plan) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in Plan.__slots__}
+
+
+def reject(life: Life) -> None:
+    """A register that went back; a person lets billing go on from there."""
+    life.work.points.raw[2] = (int(life.work.points.raw[2]) - 500) % MODULUS
+    for _ in range(2):
+        life.now_s += 5
+        life.scans += 1
+        life.work.points.source_time[:] = life.now_s * 10**9
+        life.engine.bill(Instant(life.scans, life.now_s * 10**9, 0), life.work)
+    life.engine.reject(2, life.act())
+
+
+ACTS = (swap, tenancy, carried, publish, reject)
+
+
+def lived(dsn: str, seed: int, scans: int = 250, *acts: Callable[[Life], None]) -> None:
+    asyncio.run(Life(dsn, seed).live(scans, *acts))
+
+
+def replayed(dsn: str, **given: Any) -> tuple[int, str]:
+    """Run the command; return exit code and what it printed."""
+    words = {"account": None, "all": False, "from_": None, "to_": None, "lang": "en", "brief": True}
+    args = Namespace(**{**words, "registers": False, "json": False, **given})
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = run_replay(args, dsn)
+    return code, printed.getvalue()
+
+
+def execute(dsn: str, statement: str) -> int:
+    """Falsify the books as somebody with the data base's own rights could; return the rows changed."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET search_path TO wattkeeper")
+        connection.execute("SET session_replication_role = replica")
+        return connection.execute(statement).rowcount
+
+
+def query(dsn: str, statement: str) -> Any:
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET search_path TO wattkeeper")
+        return connection.execute(statement).fetchall()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_replay_equals_the_ledger(postgres_dsn: str, seed: int) -> None:
+    lived(postgres_dsn, seed, 250, *ACTS)
+    code, printed = replayed(postgres_dsn, all=True)
+    assert code == 0, printed
+    assert printed.rstrip().endswith("0 differences")
+    for account in ("t1", "t2", "t3"):
+        code, printed = replayed(postgres_dsn, account=account)
+        assert code == 0, printed[-2000:]
+        balance = query(postgres_dsn, f"SELECT nano FROM balance WHERE account = 'wallet:{account}'")[0][0]
+        data = json.loads(replayed(postgres_dsn, account=account, json=True)[1])
+        assert data["differences"] == 0
+        assert data["balances"][f"wallet:{account}"].replace(".", "").lstrip("-0") == str(abs(balance)).lstrip("0")
