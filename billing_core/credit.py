@@ -16,7 +16,7 @@ from loguru import logger
 from billing_core import credit_levels as levels
 from billing_core.columns import R_NANO, R_POINT, R_SEGMENT_FROM_S, R_SEGMENT_TO_S
 from billing_core.credit_guards import ClockGuard, MassGuard, RateGuard
-from billing_core.credit_holds import ALL, DISPUTE, MASS_HOLD, PAUSE, PROTECT, RELEASE, CreditEvent, Holds
+from billing_core.credit_holds import ALL, DISPUTE, MASS_HOLD, PAUSE, PERMIT, PROTECT, RELEASE, CreditEvent, Holds
 from billing_core.credit_levels import NORMAL, PENDING_STOP, STATES
 from billing_core.credit_notices import NoticeDesk
 from billing_core.credit_rules import Kept, Remembered, Settings, Tenant
@@ -235,6 +235,8 @@ class CreditControl:
         if event.verb == RELEASE:
             self._mass.release()
             self._clock.release()
+        if event.verb == PERMIT:
+            self._by_account[event.account].permitted = True
         self._holds.apply(event)
         self._busy |= set(self._at_row)
 
@@ -245,10 +247,6 @@ class CreditControl:
         self._clock.release()
         key = f"{RELEASE}:{self._now_s}:{user}"
         self._events.append(CreditEvent(key, RELEASE, ALL, self._now_s, 0, "", "released", user, ""))
-
-    def permit(self, account: str) -> None:
-        """Let a person's button close what may return, where the configuration does not close by itself."""
-        self._by_account[account].permitted = True
 
     @property
     def held(self) -> bool:

@@ -1,89 +1,15 @@
 """Credit control, one row per scan: time, balances, data, positions; then the states and wishes that must come."""
 
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from billing_core.credit import STATES, CreditControl, Wish
-from billing_core.points import AccountSpec, PointSpec
-from scada.control import Breaker
-from scada.image import Columns, Layout
 from scada.position import CLOSED, OPEN
 from scada.quality import BAD_NO_COMMUNICATION, GOOD
 from scada.scan import Instant
-
-NOON_S = 1_792_987_200  # Monday 2026-10-26 12:00 in Shanghai
-YUAN = 1_000_000_000
-MINUTE = 60
-TENANTS = 60
-
-
-def account(row: int, **changes: Any) -> AccountSpec:
-    spec = AccountSpec(
-        f"t{row}", "租户", "Tenant", "CNY", 0, 50 * YUAN, 20 * YUAN, 10 * YUAN, 5 * YUAN, False, (f"b{row}",)
-    )
-    return replace(spec, **changes)
-
-
-def breaker(row: int, **changes: Any) -> Breaker:
-    spec = Breaker(f"b{row}", "断路器", "Breaker", "breaker", "electricity", row, -1, -1, -1, -1, 1.0, False, True)
-    return replace(spec, **changes)
-
-
-SETTINGS = SimpleNamespace(
-    automatic=True, reconnect=True, grace_s=60.0, stops_max=2, stops_interval_s=600.0, load_max_kw=100.0,
-    hold_percent=5.0, hold_interval_s=600.0, reconnect_spacing_s=2.0, friendly=(), closed_days=frozenset(), classes={},
-    notice_lead_s=0.0, again_lead_s=0.0, notice_repeat_s=86_400.0, remind1_days=7, remind2_days=3, clock_jump_s=300.0,
-    clock_steady_s=3600.0,
-)  # fmt: skip
-
-
-@dataclass
-class Bench:
-    """A park of TENANTS tenants, each with a point and a breaker, all rich and supplied at the start."""
-
-    settings: Any = field(default_factory=lambda: SETTINGS)
-    accounts: list[AccountSpec] = field(default_factory=lambda: [account(row) for row in range(TENANTS)])
-    breakers: list[Breaker] = field(default_factory=lambda: [breaker(row) for row in range(TENANTS)])
-    load: float = 0.0
-
-    def __post_init__(self) -> None:
-        points = [PointSpec(f"p{r}", f"b{r}", r, 0, "electricity", "kWh", 1, 1000, 1) for r in range(TENANTS)]
-        layout = Layout({"tags": TENANTS, "points": TENANTS, "accounts": TENANTS, "alarms": 0}, b"\0" * 32)
-        self.work = Columns.private(layout)
-        self.work.points.quality[:] = self.work.tags.quality[:] = GOOD
-        self.work.tags.value[:] = CLOSED
-        self.work.accounts.committed_nano[:] = 1000 * YUAN
-        self.control = CreditControl(
-            self.accounts, points, self.breakers, self.settings, "Asia/Shanghai", lambda breaker, work: self.load
-        )
-        self.at_s = NOON_S
-        self.scans = 0
-        self.told: list[tuple[str, str]] = []
-
-    def pay(self, row: int, yuan: int) -> None:
-        self.work.accounts.committed_nano[row] = yuan * YUAN
-
-    def scan(self, after_s: int = 1, follow: bool = True, deliver: bool = True) -> list[Wish]:
-        """Let time pass and decide; the desk sends every wish, the breakers follow, notices reach the tenants."""
-        self.at_s += after_s
-        self.scans += 1
-        instant = Instant(self.scans, self.at_s * 10**9, self.at_s * 10**9)
-        wishes = list(self.control.decide(instant, self.work))
-        for wish in wishes:
-            self.control.sent(wish, f"c{self.scans}", instant)
-            if follow:
-                self.work.tags.value[int(wish.breaker[1:])] = wish.target
-        if deliver:
-            self.told += [(notice.account, notice.kind) for notice in self.control.notices()]
-            self.control.delivered(len(self.control.notices()), self.at_s)
-        return wishes
-
-    def state(self, row: int = 0) -> str:
-        return STATES[self.work.accounts.credit_state[row]]
+from tests.scenario.credit_bench import MINUTE, NOON_S, SETTINGS, YUAN, Bench, account, breaker
 
 
 def test_the_life_of_a_purse() -> None:
@@ -232,11 +158,12 @@ def test_a_refused_wish_waits_and_its_reason_is_kept() -> None:
     bench = Bench()
     bench.pay(0, -20)
     bench.scan()
-    instant = Instant(99, (bench.at_s + 100) * 10**9, (bench.at_s + 100) * 10**9)
+    instant = Instant(99, (bench.at_s + 100) * 10**9, (bench.mono_s + 100) * 10**9)
     (wish,) = bench.control.decide(instant, bench.work)
     bench.control.refused(wish, "interlock.tagged", instant)
     assert bench.control.refusal("t0") == "interlock.tagged"
     bench.at_s += 100
+    bench.mono_s += 100
     assert bench.scan(59) == []
     assert bench.scan(1) == [wish]
     assert len(bench.control.records()) == 1
