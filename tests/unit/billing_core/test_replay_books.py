@@ -7,6 +7,7 @@ import json
 import random
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,10 +16,12 @@ import pytest
 from billing_core.engine import BillingEngine
 from billing_core.plan import Plan, Slot, TierOptions, Tiers
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.replay_commands import run_replay
+from billing_core.replay_commands import run_explain, run_replay
+from billing_core.shadow_commands import run_shadow
 from billing_core.state import Act, Target
 from billing_core.store import LedgerStore
 from scada.database import Database
+from scada.errors import WattkeeperError
 from scada.image import Columns, Layout
 from scada.quality import GOOD
 from scada.scan import Instant
@@ -199,3 +202,156 @@ def test_replay_equals_the_ledger(postgres_dsn: str, seed: int) -> None:
         data = json.loads(replayed(postgres_dsn, account=account, json=True)[1])
         assert data["differences"] == 0
         assert data["balances"][f"wallet:{account}"].replace(".", "").lstrip("-0") == str(abs(balance)).lstrip("0")
+
+
+def test_a_derivation_of_a_real_charge_can_be_asked_for(postgres_dsn: str) -> None:
+    lived(postgres_dsn, 5, 120)
+    seq, line, nano = query(postgres_dsn, "SELECT seq, line, nano FROM charge WHERE tier = 1 ORDER BY seq, line")[0]
+    for language, word in (("en", "tier        2 of"), ("zh", "阶梯        2 档")):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            code = run_explain(Namespace(charge=f"{seq}:{line}", lang=language, json=False), postgres_dsn)
+        assert code == 0
+        assert word in printed.getvalue()
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        run_explain(Namespace(charge=f"{seq}:{line}", lang="en", json=True), postgres_dsn)
+    found = json.loads(printed.getvalue())
+    assert (found["nano"], found["difference"]) == (nano, "")
+    assert found["price_micro"] == sum(part["price_micro"] for part in found["parts"])
+
+
+@pytest.mark.parametrize(
+    ("charge", "what"), [("x", "is no charge"), ("1:2:3", "is no charge"), ("999999:0", "hold no charge")]
+)
+def test_a_charge_that_is_not_there_is_refused_in_words(postgres_dsn: str, charge: str, what: str) -> None:
+    lived(postgres_dsn, 5, 30)
+    with pytest.raises(WattkeeperError, match=what):
+        run_explain(Namespace(charge=charge, lang="en", json=False), postgres_dsn)
+
+
+def test_unknown_account_and_no_wish_are_refused_in_words(postgres_dsn: str) -> None:
+    lived(postgres_dsn, 5, 30)
+    with pytest.raises(WattkeeperError, match="know no account 'nobody'"):
+        replayed(postgres_dsn, account="nobody")
+    with pytest.raises(WattkeeperError, match="name what to replay"):
+        replayed(postgres_dsn)
+    with pytest.raises(WattkeeperError, match="is no time"):
+        replayed(postgres_dsn, account="t1", from_="yesterday")
+
+
+def test_a_period_shows_only_its_lines_and_computes_all(postgres_dsn: str) -> None:
+    lived(postgres_dsn, 6, 120)
+    whole = json.loads(replayed(postgres_dsn, account="t2", json=True)[1])
+    later = json.loads(replayed(postgres_dsn, account="t2", json=True, from_=str(BEGIN_S + 10 * 86_400))[1])
+    assert later["charges"] == whole["charges"]
+    assert later["balances"] == whole["balances"]
+    assert 0 < len(later["lines"]) < len(whole["lines"])
+    assert later["lines"] == whole["lines"][-len(later["lines"]) :]
+
+
+# --- falsified books
+
+VICTIM = (
+    "(SELECT ctid FROM charge WHERE kind = 0 AND method = 0 AND terms = {terms} ORDER BY seq, line OFFSET 20 LIMIT 1)"
+)
+FALSE = {
+    "a changed price": "price_micro = price_micro + 1, nano = milli * (price_micro + 1)",
+    "money alone": "nano = nano + 1",
+    "a moved reading": "raw_to = raw_to + 1",
+    "a moved time": "time_to = time_to + interval '1 second', segment_to = segment_to + interval '1 second'",
+    "a shifted tier position": "position_milli = position_milli + 1",
+    "another tier": "tier = tier + 1",
+    "another rate": "rate = (rate + 1) % 4",
+    "a quantity": "milli = milli + 10",
+    "another method": "method = 1",
+    "another kind": "kind = 3",
+}
+
+
+@pytest.mark.parametrize("what", FALSE)
+def test_a_falsified_charge_is_found_and_named(postgres_dsn: str, what: str) -> None:
+    lived(postgres_dsn, 7, 150)
+    terms = query(postgres_dsn, "SELECT id FROM terms WHERE point = 'p1'")[0][0]
+    victim = VICTIM.format(terms=terms)
+    seq, line, point = query(postgres_dsn, f"SELECT seq, line, 'p1' FROM charge WHERE ctid = {victim}")[0]
+    assert execute(postgres_dsn, f"UPDATE charge SET {FALSE[what]} WHERE ctid = {victim}") == 1
+    named = {f"{seq}:{line}", *_next_charge(postgres_dsn, terms, seq, line)}
+    code, printed = replayed(postgres_dsn, all=True)
+    assert code == 1
+    assert any(name in printed.splitlines()[0] for name in named), printed[:1000]
+    assert f"point {point}" in printed.splitlines()[0]
+    code, printed = replayed(postgres_dsn, account="t1")
+    assert code == 1
+    first = next(text for text in printed.splitlines() if text.startswith("!!!"))
+    assert any(name in first for name in named), first
+    differing = int(printed.rstrip().rsplit(" transfers, ", 1)[1].split()[0])
+    assert differing <= 4, printed[-1500:]  # the fault, and what follows from it: not every later line
+
+
+def _next_charge(dsn: str, terms: int, seq: int, line: int) -> list[str]:
+    """Return the charge after one: where a register was moved, that is where the chain breaks."""
+    after = f"terms = {terms} AND (seq, line) > ({seq}, {line})"
+    return [f"{a}:{b}" for a, b in query(dsn, f"SELECT seq, line FROM charge WHERE {after} ORDER BY 1, 2 LIMIT 1")]
+
+
+def test_a_dropped_charge_is_found(postgres_dsn: str) -> None:
+    lived(postgres_dsn, 7, 150)
+    terms = query(postgres_dsn, "SELECT id FROM terms WHERE point = 'p1'")[0][0]
+    victim = VICTIM.format(terms=terms)
+    seq, line = query(postgres_dsn, f"SELECT seq, line FROM charge WHERE ctid = {victim}")[0]
+    follower = _next_charge(postgres_dsn, terms, seq, line)[0]
+    assert execute(postgres_dsn, f"DELETE FROM charge WHERE ctid = {victim}") == 1
+    code, printed = replayed(postgres_dsn, all=True)
+    assert code == 1
+    assert printed.startswith(f"charge {follower}, point p1: begins at register")
+    assert "balance of wallet:t1" in printed
+
+
+def test_the_last_charge_cannot_be_dropped_either(postgres_dsn: str) -> None:
+    lived(postgres_dsn, 8, 100)
+    assert execute(
+        postgres_dsn,
+        "DELETE FROM charge WHERE ctid = (SELECT c.ctid FROM charge c JOIN terms t ON t.id = c.terms "
+        "WHERE t.point = 'p3' ORDER BY seq DESC, line DESC LIMIT 1)",
+    )
+    code, printed = replayed(postgres_dsn, all=True)
+    assert code == 1
+    assert "point p3: last register" in printed
+
+
+def test_a_top_up_that_was_raised_is_found(postgres_dsn: str) -> None:
+    lived(postgres_dsn, 9, 100)
+    assert execute(postgres_dsn, "UPDATE posted_entry SET nano = nano + 1 WHERE account = 'wallet:t2'") > 0
+    for given in ({"all": True}, {"account": "t2"}):
+        code, printed = replayed(postgres_dsn, **given)
+        assert code == 1
+        assert "balance of wallet:t2" in printed
+
+
+# --- a past period under another plan
+
+
+def test_the_shadow_of_a_plan_over_real_books(postgres_dsn: str, tmp_path: Path) -> None:
+    """The same plan costs the same to the nano; a plan at twice the price twice as much."""
+    lived(postgres_dsn, 10, 150)
+    dearer = plan("flat", {2: 2 * 683_700})
+    for new, factor in ((PLANS[3], 1), (dearer, 2)):
+        given = {"plan": "flat", "file": tmp_path, "other": None, "from_": str(BEGIN_S), "to_": str(BEGIN_S + 10**8)}
+        args = Namespace(**given, above=10, top=5, csv=tmp_path / "out.csv", json=True)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert run_shadow(args, postgres_dsn, lambda _args, _file, new=new: [new]) == 0
+        found = json.loads(printed.getvalue())
+        charged = query(postgres_dsn, "SELECT sum(nano) FROM charge JOIN terms t ON t.id = terms WHERE point = 'p4'")
+        old, fresh = (int(found["total"][name].replace(".", "")) for name in ("old", "new"))
+        assert (old, fresh) == (charged[0][0], factor * charged[0][0])
+        assert found["tenants_above"] == (factor == 2)
+        assert (tmp_path / "out.csv").read_text(encoding="utf-8-sig").count("\n") == 2
+
+
+def test_the_shadow_of_a_tiered_plan_under_itself_is_what_was_paid(postgres_dsn: str, tmp_path: Path) -> None:
+    lived(postgres_dsn, 11, 150)
+    given = {"plan": "home", "file": None, "other": "home", "from_": str(BEGIN_S), "to_": str(BEGIN_S + 10**8)}
+    args = Namespace(**given, above=10, top=5, csv=None, json=True)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        run_shadow(args, postgres_dsn, lambda _args, _file: [])
+    found = json.loads(printed.getvalue())["total"]
+    assert found["old"] == found["new"] != "0.000000000"
