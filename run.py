@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.credit_commands
     import billing_core.replay_commands
     import config.commands
+    import config.tariff_commands
     import drivers.commands
     import hmi.commands
 
@@ -99,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(run=command)
     config.commands.add_commands(commands)
+    config.tariff_commands.add_commands(commands)
     drivers.commands.add_commands(commands)
     billing_core.commands.add_commands(commands, database_url)
     billing_core.account_commands.add_commands(commands, billing_core.account_commands.Ports(database_url, prove))

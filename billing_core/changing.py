@@ -36,10 +36,11 @@ from billing_core.columns import (
 )
 from billing_core.desk import Desk
 from billing_core.plan import Plan
+from billing_core.plan_past import past_difference
 from billing_core.points import PointSpec
 from billing_core.registers import follow
 from billing_core.state import Doubt, Target
-from billing_core.supplies import Supplies, past
+from billing_core.supplies import Supplies
 from scada.errors import Refused
 
 FOR_A_PERSON: Final = (HELD_REVERSE, HELD_JUMP, HELD_METER)
@@ -264,5 +265,5 @@ def check_publication(supplies: Supplies, plans: Mapping[str, Plan], now_s: int)
             continue
         if (new.medium, new.unit, new.currency) != (known.medium, known.unit, known.currency):
             raise Refused("plan.unit", f"plan {new.id}: medium, unit and currency stay; use another id")
-        if past(new, now_s) != past(known, now_s) or new.timezone != known.timezone:
-            raise Refused("plan.past", f"plan {new.id} changes the past; add a version with a later `from`")
+        if where := past_difference(known, new, now_s):
+            raise Refused("plan.past", f"plan {new.id} changes the past, {where}; add a version with a later `from`")

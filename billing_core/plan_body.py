@@ -4,8 +4,10 @@ A body is self-contained: holidays are spelled out as dates and the zone is name
 again from the books alone in ten years. Rule: pure; what is stored is never read with the help of a configuration.
 """
 
+import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -36,6 +38,9 @@ KIND_OF: Final[Mapping[type[Component], str]] = {
     BaseQuantity: "base_quantity",
 }
 COMPONENT: Final = {kind: component for component, kind in KIND_OF.items()}
+PIECE: Final = 1500  # characters; a text in an operation has at most 2000
+PACKED_MOST: Final = 60_000
+BODY_BYTES_MOST: Final = 4_000_000
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -70,12 +75,39 @@ def plan_of(body: Mapping[str, Any]) -> Plan:
 
 def body_hash(body: Mapping[str, Any]) -> bytes:
     """Return the hash that names a body."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()
+    return hashlib.sha256(_canonical(body)).digest()
 
 
 def plan_hash(plan: Plan) -> bytes:
     """Return the hash of a plan's body."""
     return body_hash(plan_body(plan))
+
+
+def pack(body: Mapping[str, Any]) -> list[str]:
+    """Return a body as short pieces of text that fit into one message to the core, whose values hold 64 kB.
+
+    Raises ValueError when it is too large even so; a body of hundreds of versions goes by a restart.
+    """
+    text = base64.b85encode(zlib.compress(_canonical(body), 9)).decode("ascii")
+    if len(text) > PACKED_MOST:
+        raise ValueError(f"plan {body['id']} takes {len(text)} bytes packed; at most {PACKED_MOST} fit")
+    return [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+
+
+def unpack(pieces: Sequence[str]) -> Any:
+    """Return what was packed. Raises ValueError for anything else."""
+    try:
+        opener = zlib.decompressobj()
+        raw = opener.decompress(base64.b85decode("".join(pieces)), BODY_BYTES_MOST)
+        if not opener.eof:
+            raise ValueError(f"a body has at most {BODY_BYTES_MOST} bytes")
+        return json.loads(raw)
+    except zlib.error as error:
+        raise ValueError("this is no packed plan") from error
+
+
+def _canonical(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def _version_body(version: Version) -> dict[str, Any]:

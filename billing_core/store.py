@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from loguru import logger
 
-from billing_core import books, ledger, postbook, sql
+from billing_core import books, ledger, plan_books, postbook, sql
 from billing_core.account_rules import STANDARD
 from billing_core.books import Book, Copies
 from billing_core.columns import R_TERMS, Table
@@ -90,11 +90,13 @@ class LedgerStore:
     ) -> BillingState:
         """Take the books, enter what the configuration names, post opening balances once, return the state.
 
-        Raises Refused "ledger.held" while another core writes, "ledger.site" when the books are another site's.
+        Raises Refused "ledger.held" while another core writes, "ledger.site" when the books are another site's,
+        ConfigurationError when a plan changes the past (plan_books.begin).
         """
         async with self._writing() as cursor:
             book = await self._take(cursor)
             copies = self._copies = await books.read_copies(cursor)
+            await plan_books.begin(cursor, plans, book.plant_time_s)
             await books.open_chart(cursor, copies.accounts, points, accounts)
             terms = books.terms_of_all(points, accounts, plans)
             await copies.terms.numbers(cursor, copies.accounts, terms)
@@ -290,6 +292,7 @@ class LedgerStore:
             book.head = await self._write_charges(cursor, book, copies, checkpoint, columns)
         if checkpoint.change is not None:
             book.head = await self._write_change(cursor, book, copies, checkpoint.change, checkpoint.plant_time_s)
+            await plan_books.published(cursor, checkpoint.change.document)
         if len(checkpoint.point_rows):
             await self._save_points(cursor, copies.points, checkpoint, numbers[checkpoint.point_terms])
         book.checkpoint_seq = checkpoint.seq

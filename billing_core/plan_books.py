@@ -1,0 +1,61 @@
+"""Bodies of plans in the books: which one is in force, and that the next one leaves the past alone.
+
+Rule: steps of a transaction that `store.py` runs.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from billing_core import sql
+from billing_core.plan import Plan
+from billing_core.plan_body import body_hash, plan_body, plan_of
+from billing_core.plan_past import past_difference
+from scada.database import Cursor
+from scada.errors import ConfigurationError, Fault
+
+PUBLISHED: Final = "bodies"  # key in the document of a publication: the bodies it brings
+IN_FORCE: Final = """
+    SELECT f.plan, f.body, v.body FROM plan_in_force f JOIN tariff_version v ON v.hash = f.body
+    WHERE f.plan = ANY(%(plans)s)
+"""
+KEEP: Final = """
+    INSERT INTO plan_in_force (plan, body) VALUES (%(plan)s, %(hash)s)
+    ON CONFLICT (plan) DO UPDATE SET body = excluded.body
+"""
+
+
+async def begin(cursor: Cursor, plans: Iterable[Plan], until_s: int) -> None:
+    """Put the plans of the configuration in force at a start.
+
+    Raises ConfigurationError with every plan that says something else of the time before `until_s` (the latest second
+    that the books know) than the body in force did.
+    """
+    bodies = {plan.id: plan_body(plan) for plan in plans}
+    plan_by_id = {plan.id: plan for plan in plans}
+    await cursor.execute(IN_FORCE, {"plans": list(bodies)})
+    known = {str(plan): (bytes(number), body) for plan, number, body in await cursor.fetchall()}
+    faults = [
+        Fault("tariffs.toml", f"tariff.{name}", f"changes the past, {where}", "a new version with `from` in the future")
+        for name, (number, body) in known.items()
+        if number != body_hash(bodies[name])
+        and (where := past_difference(plan_of(body), plan_by_id[name], until_s, prices_only="versions" not in body))
+    ]
+    if faults:
+        raise ConfigurationError(faults)
+    for body in bodies.values():
+        await put(cursor, body)
+
+
+async def published(cursor: Cursor, document: Mapping[str, Any]) -> None:
+    """Put in force what a publication brings."""
+    for body in document.get(PUBLISHED, ()):
+        await put(cursor, body)
+
+
+async def put(cursor: Cursor, body: Mapping[str, Any]) -> None:
+    """Store a body when it is new, and note that it is in force."""
+    given = {"hash": body_hash(body), "tariff": body["id"], "plan": body["id"], "body": Jsonb(body)}
+    await cursor.execute(sql.ADD_TARIFF, given)
+    await cursor.execute(KEEP, given)
