@@ -1,6 +1,6 @@
 """Every operation that the billing core brings, trade by trade. Rule: one line for each trade."""
 
-from billing_core import account_operations
+from billing_core import account_operations, tariff_operations
 from billing_core.account_desk import Counter
 from billing_core.office import Office
 from billing_core.residents import Residents
@@ -11,4 +11,4 @@ def tables(office: Office, residents: Residents) -> list[Operation]:
     """Return the operations of every trade."""
     counter = Counter(office, residents)
     acts = account_operations.AccountOperations(counter)
-    return [*account_operations.operations(acts)]
+    return [*account_operations.operations(acts), *tariff_operations.operations(office)]

@@ -77,7 +77,7 @@ def day_tables(version: VersionFields) -> tuple[DayTable, ...]:
     for season in seasons_of(version):
         kinds: dict[tuple[Slot, ...], set[str]] = {}
         for day in classes_of(version):
-            kinds.setdefault(tuple(found[season, day]), set()).add(day)
+            kinds.setdefault(_merged(found[season, day]), set()).add(day)
         alike = tuple((_named(version, days), slots) for slots, days in kinds.items())
         seasons.setdefault(alike, []).append(season)
     return tuple(
@@ -85,6 +85,16 @@ def day_tables(version: VersionFields) -> tuple[DayTable, ...]:
         for alike, names in seasons.items()
         for kinds, slots in alike
     )
+
+
+def _merged(slots: list[Slot]) -> tuple[Slot, ...]:
+    """Return the slots of a day with neighbours of one rate made one."""
+    found: list[Slot] = []
+    for slot in slots:
+        if found and (found[-1].end_minute, found[-1].rate) == (slot.start_minute, slot.rate):
+            slot = Slot(found.pop().start_minute, slot.end_minute, slot.rate)
+        found.append(slot)
+    return tuple(found)
 
 
 def minute_of(text: str) -> int:
