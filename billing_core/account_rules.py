@@ -17,9 +17,7 @@ from billing_core.posting import Draft
 from scada.errors import Refused
 
 OPEN: Final = "open"
-CLOSING: Final = "closing"  # a move-out is under way: nothing but its own postings
 CLOSED: Final = "closed"
-STATES: Final = (OPEN, CLOSING, CLOSED)
 PERCENT: Final = 100
 SUBSIDIES: Final = "subsidies"
 WRITEOFF: Final = "writeoff"

@@ -16,6 +16,7 @@ from billing_core import changing, charging, fences, kernel, virtual
 from billing_core.bounds import TOTAL_MAX
 from billing_core.columns import (
     E_START_S,
+    HELD,
     NEVER,
     NO_PRICE,
     NO_REGISTER,
@@ -51,6 +52,7 @@ from billing_core.state import (
     Change,
     Checkpoint,
     Doubt,
+    Register,
     Standing,
     Target,
     fresh_state,
@@ -203,6 +205,18 @@ class BillingEngine:
     def point(self, row: int) -> PointSpec:
         """Return what a supply point is billed by now."""
         return self._supplies.points[row]
+
+    def register(self, row: int) -> Register:
+        """Return the register of a point as it was last billed."""
+        state, point = self._state[row], self._supplies.points[row]
+        return Register(
+            point.id, point.meter, int(state[S_LAST_RAW]), int(state[S_LAST_S]), point.milli_per_count,
+            HELD[int(state[S_HELD])],
+        )  # fmt: skip
+
+    def uncommitted_nano(self, account_row: int) -> int:
+        """Return what was charged to an account and is not in the books yet."""
+        return int(self._committed[account_row] - self._balance[account_row])
 
     @property
     def plans(self) -> tuple[Plan, ...]:

@@ -126,6 +126,18 @@ STANDING: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Register:
+    """The register of a supply point as it was last billed."""
+
+    point: str
+    meter: str
+    raw: int
+    at_s: int  # columns.NEVER before the first reading
+    milli_per_count: int
+    held: str  # word of columns.HELD
+
+
+@dataclass(frozen=True, slots=True)
 class BillingState:
     """The books as the engine needs them when it starts."""
 
