@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.commands
     import billing_core.credit_commands
     import billing_core.replay_commands
+    import billing_core.tenant_commands
     import config.commands
     import config.tariff_commands
     import drivers.commands
@@ -103,7 +104,9 @@ def parser() -> argparse.ArgumentParser:
     config.tariff_commands.add_commands(commands)
     drivers.commands.add_commands(commands)
     billing_core.commands.add_commands(commands, database_url)
-    billing_core.account_commands.add_commands(commands, billing_core.account_commands.Ports(database_url, prove))
+    ports = billing_core.account_commands.Ports(database_url, prove)
+    billing_core.account_commands.add_commands(commands, ports)
+    billing_core.tenant_commands.add_commands(commands, ports, points_of_room)
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     billing_core.replay_commands.add_commands(commands, database_url)
     hmi.commands.add_commands(commands, database_url)
@@ -172,6 +175,13 @@ def prove(args: argparse.Namespace, login: str, password: str) -> str:
     from hmi.proof import prove
 
     return prove(database_url(args), login, password)
+
+
+def points_of_room(args: argparse.Namespace, room: str) -> list[str]:
+    """Return the supply points of a room of the configured plant."""
+    from config.rooms import points_of_room
+
+    return points_of_room(_plant(args), room)
 
 
 def _end_server(server: "subprocess.Popen[bytes]") -> None:
@@ -392,7 +402,6 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     from billing_core.credit_operations import CreditActs
     from billing_core.credit_stops import known_stops
     from billing_core.credit_store import CreditStore
-    from billing_core.engine import BillingEngine
     from config import computed, counter
     from drivers.bus import FieldBus
     from scada import control_store
@@ -412,7 +421,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     journal = Journal(data.spool / "journal")
     history = Database(room.database_url, "history")
     field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage)
-    billing = BillingEngine(plant.points, plant.accounts, plant.plans)
+    billing = counter.engine(plant)
     residents = counter.residents(plant)
     books = counter.ledger_store(plant, Database(room.database_url, "ledger"), data.root, clock, residents)
     alarm_engine = AlarmEngine(plant.alarms, journal)

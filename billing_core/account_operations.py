@@ -182,11 +182,16 @@ class AccountOperations:
         try:
             return answer(await act())
         except ApprovalNeeded as needed:
-            arguments = asdict(wanted)
-            await self._counter.request(who, wanted.key, operation, arguments, needed)
-            if (await self._counter.approval(wanted.key)).state == "rejected":
-                raise Refused("approval.rejected", f"request {wanted.key!r} was turned down; ask anew") from needed
-            return {"pending": wanted.key, "code": needed.code, "why": needed.detail}
+            return await self.keep_request(who, wanted.key, operation, asdict(wanted), needed)
+
+    async def keep_request(
+        self, who: Who, key: str, operation: str, arguments: Mapping[str, Any], needed: ApprovalNeeded
+    ) -> Mapping[str, Any]:
+        """Keep a request for a second person; Refused "approval.rejected" when it was turned down before."""
+        await self._counter.request(who, key, operation, arguments, needed)
+        if (await self._counter.approval(key)).state == "rejected":
+            raise Refused("approval.rejected", f"request {key!r} was turned down; ask anew") from needed
+        return {"pending": key, "code": needed.code, "why": needed.detail}
 
     async def approve(self, who: Who, wanted: DecideArguments) -> Mapping[str, Any]:
         """Carry out what somebody else asked for. Repeating it is harmless."""

@@ -54,6 +54,11 @@ ADD_SUBSIDY: Final = """
 """
 CLEAR_SUBSIDY: Final = "UPDATE subsidy SET cleared_seq = %(seq)s WHERE key = %(key)s"
 CLEAR_SUBSIDIES: Final = "UPDATE subsidy SET cleared_seq = %(seq)s WHERE account = %(account)s AND cleared_seq IS NULL"
+BALANCES: Final = "SELECT account, nano FROM balance WHERE account = ANY(%(accounts)s)"
+FIND_PREVIEW: Final = """
+    SELECT d.body -> 'preview' FROM document d JOIN transfer t USING (seq)
+    WHERE t.idempotency_key LIKE 'preview:%%' AND t.kind = 'moveout' AND d.body -> 'asked' ->> 'token' = %(token)s
+"""
 RECEIPT: Final = """
     SELECT r.seq, substr(r.account, 8), r.amount_nano, r.channel, v.seq
     FROM receipt r LEFT JOIN receipt_reversal v USING (number) WHERE r.number = %(number)s
@@ -198,6 +203,20 @@ async def read_approval(cursor: Cursor, key: str) -> Approval | None:
     await cursor.execute(FIND_APPROVAL, {"key": key})
     found = await cursor.fetchone()
     return None if found is None else Approval(*found)
+
+
+async def read_balances(cursor: Cursor, account: str) -> dict[str, int]:
+    """Return ledger account -> nano of everything that belongs to one account."""
+    names = [ledger.wallet(account), debt(account), emergency(account), property_purse(account)]
+    await cursor.execute(BALANCES, {"accounts": names})
+    return {str(name): int(nano) for name, nano in await _all(cursor)}
+
+
+async def read_preview(cursor: Cursor, token: str) -> Mapping[str, Any] | None:
+    """Return the reckoning that somebody was shown under a token."""
+    await cursor.execute(FIND_PREVIEW, {"token": token})
+    found = await cursor.fetchone()
+    return None if found is None else found[0]
 
 
 async def read_opened(cursor: Cursor) -> list[Opened]:

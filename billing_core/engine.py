@@ -208,6 +208,8 @@ class BillingEngine:
 
     def register(self, row: int) -> Register:
         """Return the register of a point as it was last billed."""
+        if self._desk is not None:
+            fences.settle(self._desk, row)
         state, point = self._state[row], self._supplies.points[row]
         return Register(
             point.id, point.meter, int(state[S_LAST_RAW]), int(state[S_LAST_S]), point.milli_per_count,
@@ -324,6 +326,8 @@ class BillingEngine:
         if len(supplies.accounts) == supplies.rooms:
             raise Refused("account.no-room", "no spare row is left; raise [ledger] spare_accounts and restart the core")
         supplies.accounts.append(account)
+        points, accounts, plans, rows = self._configured
+        self._configured = points, (*accounts, account), plans, rows  # a restore keeps it
         return len(supplies.accounts) - 1
 
     def _clerk(self) -> changing.Clerk:

@@ -22,6 +22,11 @@ from scada.operations import Operation
 from scada.position import OPEN
 
 
+def engine(plant: Plant) -> BillingEngine:
+    """Return the billing engine of a plant, with rows for accounts that are opened later."""
+    return BillingEngine(plant.points, plant.accounts, plant.plans, spare_accounts=plant.ledger.spare_accounts)
+
+
 def residents(plant: Plant) -> Residents:
     """Return who pays for what by the configuration; the books know what changed since."""
     switches = [breaker.id for breaker in plant.breakers if breaker.medium == "electricity" and not breaker.protected]

@@ -7,15 +7,19 @@ from typing import Any
 
 from billing_core.account_desk import Counter
 from billing_core.account_rules import STANDARD, AccountClass
+from billing_core.account_store import opened_in
+from billing_core.engine import BillingEngine
 from billing_core.office import Office
 from billing_core.operation_tables import tables
 from billing_core.residents import Residents
 from billing_core.store import LedgerStore
 from scada.database import Database
+from scada.image import Columns, Layout
 from scada.operations import OperationDesk, Who
-from tests.unit.billing_core.park import ACCOUNTS, BEGIN_S, POINTS, TARIFFS, YUAN, Park
+from tests.unit.billing_core.park import ACCOUNTS, BEGIN_S, LAYOUT, POINTS, TARIFFS, YUAN, Park
 
 FEN = YUAN // 100
+SPARE = 4
 ANN = Who("ann", "finance", "desk-1")
 BOB = Who("bob", "finance", "desk-2")
 LIMITS = replace(
@@ -78,12 +82,19 @@ async def till(
     """Open the books of the small park and everything that acts on its accounts."""
     clock = Clock()
     residents = Residents.configured(
-        POINTS, ACCOUNTS, limits or {"standard": LIMITS}, house="t2", switches=("m1", "m2"), spare=4
+        POINTS, ACCOUNTS, limits or {"standard": LIMITS}, house="t2", switches=("m1", "m2"), spare=SPARE
     )
     store = LedgerStore(database(dsn, "ledger"), "demo", "here", residents.limits, clock=clock)  # type: ignore[arg-type]
-    park = Park.new()
+    park = Park(
+        BillingEngine(POINTS, ACCOUNTS, TARIFFS, spare_accounts=SPARE),
+        Columns.private(Layout({**LAYOUT.counts, "accounts": len(ACCOUNTS) + SPARE}, b"\0" * 32)),
+    )
     try:
-        park.engine.restore(await store.prepare(POINTS, ACCOUNTS, TARIFFS))
+        for spec in residents.restore(await opened_in(store)):
+            park.engine.adopt(spec)
+        state = await store.prepare(POINTS, residents.accounts(), TARIFFS)
+        park.engine.restore(state)
+        residents.pay({row: terms.account for row, terms in state.terms.items()})
 
         async def change(make: Any) -> Any:
             await opened.commit()
