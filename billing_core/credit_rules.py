@@ -87,7 +87,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How one account stands, as it is kept for the next core."""
+    """How one account stands, as it is kept for the next core; what was delivered is read from its notices."""
 
     account: str
     state: int

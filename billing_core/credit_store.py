@@ -35,13 +35,19 @@ EVENT: Final = """
 """
 KEEP_STATES: Final = """
     INSERT INTO credit_account
-    SELECT * FROM unnest(%s::text[], %s::smallint[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[],
-                         %s::bigint[])
+    SELECT * FROM unnest(%s::text[], %s::smallint[], %s::smallint[], %s::bigint[], %s::bigint[])
     ON CONFLICT (account) DO UPDATE SET
-        state = excluded.state, told_state = excluded.told_state, since_s = excluded.since_s, due_s = excluded.due_s,
-        final_s = excluded.final_s, again_s = excluded.again_s
+        state = excluded.state, told_state = excluded.told_state, since_s = excluded.since_s, due_s = excluded.due_s
 """
-READ_STATES: Final = "SELECT account, state, told_state, since_s, due_s, final_s, again_s FROM credit_account"
+# The notices of the running clock prove their own delivery.
+READ_STATES: Final = """
+    SELECT c.account, c.state, c.told_state, c.since_s, c.due_s,
+           coalesce(extract(epoch FROM min(n.delivered) FILTER (WHERE n.kind = 'final'))::bigint, 0),
+           coalesce(extract(epoch FROM max(n.delivered) FILTER (WHERE n.kind = 'again'))::bigint, 0)
+    FROM credit_account c
+        LEFT JOIN notice n ON n.account = c.account AND c.due_s > 0 AND n.due = to_timestamp(c.due_s)
+    GROUP BY c.account
+"""
 LAST_NOTICES: Final = "SELECT account, kind, extract(epoch FROM max(created))::bigint FROM notice GROUP BY 1, 2"
 KEEP_HOURS: Final = """
     INSERT INTO cost_hour SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[])
@@ -49,12 +55,18 @@ KEEP_HOURS: Final = """
 """
 FORGET_HOURS: Final = "DELETE FROM cost_hour WHERE hour < %s"
 READ_HOURS: Final = "SELECT account, hour, nano FROM cost_hour WHERE hour > %s AND hour <= %s"
-# What was charged after the last hour that was kept: an hour or so, and two weeks at most after an upgrade.
+# What was charged after the last hour that was kept: an hour or so, and two weeks at most after an upgrade. Of a charge
+# that began before, the part in proportion to time, as `Costs.add` spreads it.
 CHARGED_HOURS: Final = """
-    SELECT substr(t.account, 8), (extract(epoch FROM c.segment_to)::bigint - 1) / 3600, sum(c.nano)::bigint
-    FROM charge c JOIN terms t ON t.id = c.terms
-    WHERE c.segment_to > to_timestamp(%(after_s)s) AND t.account LIKE 'wallet:%%'
-    GROUP BY 1, 2
+    WITH late AS (
+        SELECT substr(t.account, 8) AS account, extract(epoch FROM c.segment_from)::bigint AS from_s,
+               extract(epoch FROM c.segment_to)::bigint AS to_s, c.nano
+        FROM charge c JOIN terms t ON t.id = c.terms
+        WHERE c.segment_to > to_timestamp(%(after_s)s) AND t.account LIKE 'wallet:%%'
+    )
+    SELECT account, (to_s - 1) / 3600,
+           sum(nano - nano / (to_s - from_s) * greatest(%(after_s)s - from_s, 0))::bigint
+    FROM late GROUP BY 1, 2
 """
 
 
@@ -135,7 +147,5 @@ def _event(event: CreditEvent) -> dict[str, Any]:
 
 
 async def _keep_states(cursor: Cursor, states: Sequence[Kept]) -> None:
-    columns = zip(
-        *((s.account, s.state, s.told_state, s.since_s, s.due_s, s.final_s, s.again_s) for s in states), strict=True
-    )
+    columns = zip(*((s.account, s.state, s.told_state, s.since_s, s.due_s) for s in states), strict=True)
     await cursor.execute(KEEP_STATES, [list(column) for column in columns])

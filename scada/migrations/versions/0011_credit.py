@@ -49,9 +49,7 @@ STATEMENTS = (
         state      smallint NOT NULL CHECK (state >= 0),
         told_state smallint NOT NULL CHECK (told_state >= 0),
         since_s    bigint NOT NULL,
-        due_s      bigint NOT NULL,
-        final_s    bigint NOT NULL,
-        again_s    bigint NOT NULL
+        due_s      bigint NOT NULL
     )
     """,
     """
