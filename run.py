@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     billing_core.account_commands.add_commands(commands, ports)
     billing_core.tenant_commands.add_commands(commands, ports, points_of_room)
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
-    billing_core.replay_commands.add_commands(commands, database_url)
+    billing_core.replay_commands.add_commands(commands, database_url, register_tags)
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
         add_options(parser)
@@ -327,6 +327,18 @@ def _plant(args: argparse.Namespace) -> "Plant":
     from config.plant import load
 
     return load(args.config)
+
+
+def register_tags(args: argparse.Namespace) -> dict[str, str]:
+    """Return meter -> id of the tag that holds its billing register, of every meter that is read over a wire."""
+    from config.tagging import tag_id
+
+    plant = _plant(args)
+    return {
+        device.id: tag_id(plant.site.id, "M", device.id, device.profile.billing.measure)
+        for device in plant.devices
+        if device.profile.billing is not None
+    }
 
 
 def one_room(args: argparse.Namespace, name: str, room_main: Callable[["Room", argparse.Namespace], Any]) -> int:

@@ -8,11 +8,12 @@ pays for becomes a step. Rule: pure. The rows come from a `Source`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final, NamedTuple, Protocol
 
+from billing_core import settlement
 from billing_core.ledger import wallet
 from billing_core.plan import Plan
 from billing_core.replay import Charge, Prices, Supply
@@ -154,6 +155,22 @@ def _charge_step(seq: int, compared: Compared, supply: Supply, tally: Tally) -> 
     return Step(seq, shown.segment_to_s, compared, supply, text=compared.text)
 
 
+def settled_fault(document: Mapping[str, Any] | None, entries: Iterable[tuple[str, int]], mine: Container[str]) -> str:
+    """Return how entries differ from what the document of a settlement makes of its inputs, "" when they do not.
+
+    mine   ledger accounts that are looked at
+    """
+    if document is None or document.get("form") not in settlement.FORMS:
+        return ""
+    expected, found = Counter[str](), Counter[str]()
+    for account, nano in settlement.recompute(document):
+        expected[account] += nano if account in mine else 0
+    for account, nano in entries:
+        found[account] += nano if account in mine else 0
+    differing = sorted(account for account in expected.keys() | found.keys() if expected[account] != found[account])
+    return "; ".join(f"{name}: {found[name]} nano posted, its document makes {expected[name]}" for name in differing)
+
+
 def _entry_steps(seq: int, entries: Sequence[Moved], due: int, purse: str, tally: Tally) -> Iterator[Step]:
     """Yield the entries of one transfer. Charges move the purse by their sum, or by entries that must be their sum."""
     booked = [moved.nano for moved in entries if moved.account == purse and moved.kind in CHARGING]
@@ -164,6 +181,11 @@ def _entry_steps(seq: int, entries: Sequence[Moved], due: int, purse: str, tally
         text = f"the charges of transfer {seq} sum to {due} nano, its entries debit {-sum(booked)}"
         yield Step(seq, entries[0].at_s, text=text)
     tally.transfers += bool(entries)
+    if entries:
+        sides = [(moved.account, moved.nano) for moved in entries]
+        if text := settled_fault(entries[0].document, sides, {account for account, _ in sides}):
+            tally.differences += 1
+            yield Step(seq, entries[0].at_s, text=f"transfer {seq}: {text}")
     for moved in entries:
         tally.balances[moved.account] += moved.nano
         yield Step(seq, moved.at_s, moved=moved, balance_nano=tally.balances[moved.account])

@@ -8,19 +8,20 @@ does not matter. Rule: pure. The rows come from a `Source`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from billing_core import replay_block as block
+from billing_core import settlement
 from billing_core.columns import KIND_RECHARGE, KIND_REVERSAL, Table
 from billing_core.ledger import revenue
 from billing_core.plan import Plan, TierOptions
 from billing_core.replay import Charge, Prices, Supply
-from billing_core.replay_account import Replays
+from billing_core.replay_account import Replays, settled_fault
 from billing_core.replay_point import Bridge
 from billing_core.schedule import Schedules, options_used, unroll_all
 from billing_core.zones import DAY_S
@@ -46,6 +47,14 @@ class Left(NamedTuple):
     charged_nano: int
 
 
+class Settled(NamedTuple):
+    """A transfer of a settlement: the document with every input, and the entries that were posted."""
+
+    seq: int
+    document: Mapping[str, Any]
+    entries: Sequence[tuple[str, int]]
+
+
 class Source(Protocol):
     """Where the rows come from, in the order of the chain."""
 
@@ -55,6 +64,7 @@ class Source(Protocol):
     def charge(self, seq: int, line: int) -> Charge | None: ...
     def blocks(self) -> Iterable[Table]: ...
     def points(self) -> Iterable[Left]: ...
+    def settled(self) -> Iterable[Settled]: ...
     def folded(self) -> Iterable[Folded]: ...
 
 
@@ -74,6 +84,7 @@ class Summary:
 
     charges: int = 0
     slow: int = 0  # of them by PointReplay
+    settled: int = 0
     points: int = 0
     accounts: int = 0
 
@@ -85,6 +96,11 @@ def replay_all(source: Source, summary: Summary) -> Iterator[Fault]:
         yield from run.block(rows)
     yield from run.points(source.points())
     summary.charges, summary.slow, summary.points = run.charges, run.slow, len(run.names)
+    for posted in source.settled():
+        summary.settled += 1
+        everybody = {account for account, _ in (*posted.entries, *settlement.recompute(posted.document))}
+        if text := settled_fault(posted.document, posted.entries, everybody):
+            yield Fault(f"transfer {posted.seq}", text)
     moved = run.moved()
     for folded in source.folded():
         summary.accounts += 1

@@ -8,18 +8,25 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from billing_core import explain
+from billing_core.ledger import wallet
 from scada.errors import WattkeeperError
 
 SHOWN_MOST: Final = 1000  # lines of differences; the count is always complete
 Url = Callable[[argparse.Namespace], str]
+RegisterTags = Callable[[argparse.Namespace], Mapping[str, str]]
 
 
-def add_commands(commands: Any, database_url: Url) -> None:
-    """Add `replay`. database_url: parsed arguments -> connection string of the books."""
+def add_commands(commands: Any, database_url: Url, register_tags: RegisterTags) -> None:
+    """Add `replay`.
+
+    database_url    parsed arguments -> connection string of the books
+    register_tags   parsed arguments -> meter -> id of the tag that holds its billing register
+    """
     text = (
         "compute every charge again from its register readings, the stored plans, terms and transfers, with an own "
         "tier position from zero, and compare it with the books; exit 1 when anything differs"
@@ -31,8 +38,10 @@ def add_commands(commands: Any, database_url: Url) -> None:
     add_period(replay)
     replay.add_argument("--lang", choices=explain.LANGUAGES, default="zh", help="language of derivations (default: zh)")
     replay.add_argument("--brief", action="store_true", help="one line for each charge instead of its derivation")
+    text = "also hold each reading against the register that the historian recorded"
+    replay.add_argument("--registers", action="store_true", help=text)
     replay.add_argument("--json", action="store_true", help="one JSON document")
-    replay.set_defaults(run=lambda args: run_replay(args, database_url(args)))
+    replay.set_defaults(run=lambda args: run_replay(args, database_url(args), register_tags))
     actions = replay.add_subparsers(metavar="ACTION")
     one = actions.add_parser("explain", help="explain one charge", description="show how one charge came about")
     one.add_argument("charge", metavar="TRANSFER:LINE", help="number of a charge, as replay and statements print it")
@@ -67,7 +76,7 @@ def instant(text: str | None, timezone: str, otherwise_s: int) -> int:
 # --- replay
 
 
-def run_replay(args: argparse.Namespace, dsn: str) -> int:
+def run_replay(args: argparse.Namespace, dsn: str, register_tags: RegisterTags) -> int:
     """Replay one account or all; return 1 when anything differs. Raises WattkeeperError."""
     from billing_core.replay_reader import open_replay
     from scada.database import require_current_schema
@@ -76,16 +85,17 @@ def run_replay(args: argparse.Namespace, dsn: str) -> int:
         raise WattkeeperError("name what to replay: --account ID, --all, or explain TRANSFER:LINE")
     require_current_schema(dsn)
     with open_replay(dsn) as books:
-        return _replay_all(args, books) if args.all else _replay_account(args, books)
+        curves = books.curves(register_tags(args) if args.registers else {})
+        return _replay_all(args, books, curves) if args.all else _replay_account(args, books, curves)
 
 
-def _replay_all(args: argparse.Namespace, books: Any) -> int:
+def _replay_all(args: argparse.Namespace, books: Any, curves: Any) -> int:
     from billing_core.replay_all import Summary, replay_all
 
     summary = Summary()
     found: list[str] = []
     count = 0
-    for fault in replay_all(books, summary):
+    for fault in chain(replay_all(books, summary), curves.off(books.supplies())):
         count += 1
         if count <= SHOWN_MOST:
             found.append(str(fault))
@@ -93,16 +103,19 @@ def _replay_all(args: argparse.Namespace, books: Any) -> int:
                 print(fault, flush=True)
     if args.json:
         figures = {"charges": summary.charges, "points": summary.points, "accounts": summary.accounts}
+        figures |= {"settlements": summary.settled, "readings_compared": curves.compared}
         print(json.dumps({**figures, "differences": count, "first": found}, ensure_ascii=False))
     else:
+        if curves.compared:
+            print(f"{curves.compared} readings held against recorded registers")
         print(
-            f"replay: {summary.charges} charges of {summary.points} supply points, {summary.accounts} ledger accounts, "
-            f"{count} differences"
+            f"replay: {summary.charges} charges of {summary.points} supply points, {summary.settled} settlements, "
+            f"{summary.accounts} ledger accounts, {count} differences"
         )
     return 1 if count else 0
 
 
-def _replay_account(args: argparse.Namespace, books: Any) -> int:
+def _replay_account(args: argparse.Namespace, books: Any, curves: Any) -> int:
     from billing_core.replay_account import Tally, replay_account
 
     if not books.ledger_accounts(args.account):
@@ -115,7 +128,10 @@ def _replay_account(args: argparse.Namespace, books: Any) -> int:
     for step in replay_account(books, args.account, tally):
         if step.text or from_s <= step.at_s < to_s:
             printer.step(step)
-    printer.end(args.account, tally)
+    for off in curves.off(books.supplies(), wallet(args.account)):
+        tally.differences += 1
+        printer.difference(str(off))
+    printer.end(args.account, tally, curves.compared)
     return 1 if tally.differences else 0
 
 
@@ -145,18 +161,20 @@ class _Printer:
         else:
             print(f"!!! {text}", flush=True)
 
-    def end(self, account: str, tally: Any) -> None:
+    def end(self, account: str, tally: Any, compared: int) -> None:
         balances = {name: explain.nano(nano) for name, nano in sorted(tally.balances.items())}
         if self._args.json:
             document = {
                 "account": account, "charges": tally.charges, "charged": explain.nano(tally.charged_nano),
                 "transfers": tally.transfers, "balances": balances, "differences": tally.differences,
-                "first_difference": self._first, "lines": self._records,
+                "readings_compared": compared, "first_difference": self._first, "lines": self._records,
             }  # fmt: skip
             print(json.dumps(document, ensure_ascii=False))
             return
         for name, nano in balances.items():
             print(f"{name} {nano}")
+        if compared:
+            print(f"{compared} readings held against recorded registers")
         print(
             f"replay of {account}: {tally.charges} charges ({explain.nano(tally.charged_nano)}), {tally.transfers} "
             f"transfers, {tally.differences} differences",

@@ -18,7 +18,7 @@ from billing_core.plan import Plan, TierOptions
 from billing_core.plan_body import plan_of
 from billing_core.replay import Charge, Supply
 from billing_core.replay_account import Moved
-from billing_core.replay_all import Folded, Left
+from billing_core.replay_all import Folded, Left, Settled
 from billing_core.replay_block import (
     B_FROM_S,
     B_KIND,
@@ -30,6 +30,8 @@ from billing_core.replay_block import (
     BLOCK_WIDTH,
 )
 from billing_core.replay_point import Bridge, bridges_of
+from billing_core.replay_registers import Curves
+from billing_core.settlement import FORMS
 from billing_core.shadow import Piece
 from scada.database import SCHEMA
 from scada.errors import DatabaseAway
@@ -88,6 +90,11 @@ FOLDED: Final = """
     FROM balance b LEFT JOIN posted_entry e ON e.account = b.account LEFT JOIN transfer t ON t.seq = e.seq
     GROUP BY b.account, b.nano ORDER BY b.account
 """
+SETTLED: Final = """
+    SELECT d.seq, d.body,
+           coalesce((SELECT jsonb_agg(jsonb_build_array(account, nano)) FROM posted_entry e WHERE e.seq = d.seq), '[]')
+    FROM document d WHERE d.body ->> 'form' = ANY(%(forms)s) ORDER BY d.seq
+"""
 POINTS: Final = "SELECT point, last_raw, billed_milli, charged_nano FROM point_state WHERE last_s >= 0 ORDER BY point"
 # A row that was reversed is as if it had never been; its reversal too.
 PIECES: Final = """
@@ -108,6 +115,10 @@ class ReplayBooks:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def curves(self, tags: Mapping[str, str]) -> Curves:
+        """Return the registers that the historian recorded. tags: meter -> id of the tag of its register."""
+        return Curves(self._connection, tags)
 
     def plans(self) -> dict[bytes, Plan]:
         """Return every stored plan by its hash."""
@@ -154,6 +165,11 @@ class ReplayBooks:
     def points(self) -> Iterator[Left]:
         """Yield where each supply point was left."""
         return map(Left._make, self._stream("points", POINTS, {}))
+
+    def settled(self) -> Iterator[Settled]:
+        """Yield the transfers of settlements, each with its document and entries."""
+        for seq, body, entries in self._stream("settled", SETTLED, {"forms": list(FORMS)}):
+            yield Settled(seq, body, [(account, nano) for account, nano in entries])
 
     def pieces(self, hashes: Sequence[bytes], from_s: int, to_s: int) -> Iterator[Piece]:
         """Yield what stands of the charges under some plans that touch [from_s, to_s), point by point."""

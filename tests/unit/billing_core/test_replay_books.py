@@ -38,6 +38,7 @@ PLANS = (
     plan("flat", {2: 683_700}),
 )
 YUAN = 1_000_000_000
+TAGS = {"m1": "demo/M/m1/EnergyTotal"}
 MODULUS = 100_000
 POINTS = (
     PointSpec("p1", "m1", 0, 0, "electricity", "kWh", 10, MODULUS, 30_000),
@@ -171,7 +172,7 @@ def replayed(dsn: str, **given: Any) -> tuple[int, str]:
     words = {"account": None, "all": False, "from_": None, "to_": None, "lang": "en", "brief": True}
     args = Namespace(**{**words, "registers": False, "json": False, **given})
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        code = run_replay(args, dsn)
+        code = run_replay(args, dsn, lambda _: TAGS)
     return code, printed.getvalue()
 
 
@@ -355,3 +356,32 @@ def test_the_shadow_of_a_tiered_plan_under_itself_is_what_was_paid(postgres_dsn:
         run_shadow(args, postgres_dsn, lambda _args, _file: [])
     found = json.loads(printed.getvalue())["total"]
     assert found["old"] == found["new"] != "0.000000000"
+
+
+# --- recorded registers
+
+
+def recorded(dsn: str, terms: str, shift: int = 0) -> None:
+    """Record, as the historian does, each register that a charge of m1 ends at; `shift` counts beside one of them."""
+    execute(dsn, "INSERT INTO tag (id) VALUES ('demo/M/m1/EnergyTotal')")
+    rows = query(dsn, f"SELECT raw_to, time_to FROM charge WHERE terms = {terms} ORDER BY time_to")
+    wrong = len(rows) // 2
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET search_path TO wattkeeper")
+        connection.execute("CREATE TABLE history_all PARTITION OF history DEFAULT")
+        for number, (raw, time) in enumerate(rows):
+            value = (raw + (shift if number == wrong else 0)) / 100
+            sample = "INSERT INTO history (tag_id, time, value, quality) SELECT tag_id, %s, %s, 0 FROM tag"
+            connection.execute(sample, [time, value])
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_readings_lie_on_the_recorded_registers(postgres_dsn: str, shift: int) -> None:
+    lived(postgres_dsn, 12, 100)
+    terms = query(postgres_dsn, "SELECT id FROM terms WHERE point = 'p1'")[0][0]
+    recorded(postgres_dsn, terms, shift)
+    for given in ({"all": True}, {"account": "t1"}):
+        code, printed = replayed(postgres_dsn, registers=True, **given)
+        assert code == shift, printed
+        assert "readings held against recorded registers" in printed
+        assert ("the historian recorded" in printed) == bool(shift)
