@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.commands
     import billing_core.credit_commands
     import billing_core.replay_commands
+    import billing_core.shadow_commands
     import billing_core.tenant_commands
     import config.commands
     import config.tariff_commands
@@ -101,7 +102,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(run=command)
     config.commands.add_commands(commands)
-    config.tariff_commands.add_commands(commands)
+    tariff = config.tariff_commands.add_commands(commands)
+    billing_core.shadow_commands.add_shadow(tariff, database_url, config.tariff_commands.plans_of_file)
     drivers.commands.add_commands(commands)
     billing_core.commands.add_commands(commands, database_url)
     ports = billing_core.account_commands.Ports(database_url, prove)

@@ -5,9 +5,12 @@
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +25,7 @@ from scada.errors import ConfigurationError, WattkeeperError
 from scada.paths import DataDirectory
 
 EXIT_FAULTY: Final = 2
+TARIFFS: Final = "tariffs.toml"
 
 
 def add_commands(subparsers: Any) -> Any:
@@ -148,6 +152,25 @@ def load_plans(folder: Path) -> tuple[Sources, tuple[Plan, ...]]:
     if faults := sources.faults + list(check_all(sources)):
         raise ConfigurationError(faults)
     return sources, planning.plans(sources)
+
+
+def plans_of_file(args: argparse.Namespace, file: Path) -> tuple[Plan, ...]:
+    """Return the plans of a file like tariffs.toml, read as if it were the one of --config.
+
+    Raises ConfigurationError with the faults of that file; that the rest of the folder names other tariffs is none.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "config"
+        shutil.copytree(args.config, folder)
+        try:
+            shutil.copyfile(file, folder / TARIFFS)
+        except OSError as error:
+            raise WattkeeperError(f"{file}: {error.strerror}") from error
+        sources = read_sources(folder)
+        faults = [fault for fault in sources.faults + list(check_all(sources)) if fault.file == TARIFFS]
+        if faults:
+            raise ConfigurationError([replace(fault, file=str(file)) for fault in faults])
+        return planning.plans(sources)
 
 
 def _plan(args: argparse.Namespace) -> Plan:
