@@ -229,6 +229,7 @@ def supervise(args: argparse.Namespace) -> int:
     from twisted.internet import reactor
     from twisted.internet.defer import ensureDeferred
 
+    from billing_core.reader import check_past
     from scada import embedded_postgres
     from scada.room import configure_log
     from scada.supervision import Supervisor, taken
@@ -248,6 +249,7 @@ def supervise(args: argparse.Namespace) -> int:
             server_dsn = embedded_postgres.dsn(data.sockets, "postgres")
             embedded_postgres.wait_ready(server_dsn, DATABASE_START_S, supervisor.ending)
         supervisor.attend(_command(args, "migrate"), "the data base's schema could not be brought up to date")
+        check_past(database_url(args), plant.plans)
         _start_clock(args, data)
 
     supervisor = Supervisor(

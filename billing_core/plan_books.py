@@ -3,14 +3,14 @@
 Rule: steps of a transaction that `store.py` runs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from billing_core import sql
 from billing_core.plan import Plan
-from billing_core.plan_body import body_hash, plan_body, plan_of
+from billing_core.plan_body import body_hash, plan_body, plan_hash, plan_of
 from billing_core.plan_past import past_difference
 from scada.database import Cursor
 from scada.errors import ConfigurationError, Fault
@@ -32,20 +32,23 @@ async def begin(cursor: Cursor, plans: Iterable[Plan], until_s: int) -> None:
     Raises ConfigurationError with every plan that says something else of the time before `until_s` (the latest second
     that the books know) than the body in force did.
     """
-    bodies = {plan.id: plan_body(plan) for plan in plans}
-    plan_by_id = {plan.id: plan for plan in plans}
-    await cursor.execute(IN_FORCE, {"plans": list(bodies)})
-    known = {str(plan): (bytes(number), body) for plan, number, body in await cursor.fetchall()}
+    by_id = {plan.id: plan for plan in plans}
+    await cursor.execute(IN_FORCE, {"plans": list(by_id)})
+    refuse(by_id, await cursor.fetchall(), until_s)
+    for plan in by_id.values():
+        await put(cursor, plan_body(plan))
+
+
+def refuse(plans: Mapping[str, Plan], in_force: Iterable[Sequence[Any]], until_s: int) -> None:
+    """Raise ConfigurationError with every plan that says something else of the past; in_force: rows of IN_FORCE."""
     faults = [
         Fault("tariffs.toml", f"tariff.{name}", f"changes the past, {where}", "a new version with `from` in the future")
-        for name, (number, body) in known.items()
-        if number != body_hash(bodies[name])
-        and (where := past_difference(plan_of(body), plan_by_id[name], until_s, prices_only="versions" not in body))
+        for name, number, body in in_force
+        if bytes(number) != plan_hash(plans[name])
+        and (where := past_difference(plan_of(body), plans[name], until_s, prices_only="versions" not in body))
     ]
     if faults:
         raise ConfigurationError(faults)
-    for body in bodies.values():
-        await put(cursor, body)
 
 
 async def published(cursor: Cursor, document: Mapping[str, Any]) -> None:

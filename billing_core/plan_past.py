@@ -50,6 +50,8 @@ def past_difference(old: Plan, new: Plan, until_s: int, prices_only: bool = Fals
     if where is None and len(before) != len(after):
         longer = before if len(before) > len(after) else after
         first_s = longer[k + 1][0]
+    if first_s <= ERA_S:
+        return "from the beginning on"
     return f"from {datetime.fromtimestamp(first_s, ZoneInfo(new.timezone)):%Y-%m-%d %H:%M} on"
 
 

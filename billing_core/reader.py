@@ -4,14 +4,15 @@ Rule: reads only, and everything from one repeatable-read transaction, so a core
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
 
-from billing_core import sql
+from billing_core import plan_books, sql
 from billing_core.audit import ChargeRow, EntryRow, PointRow, ReceiptRow, TermsRow, TransferRow
 from billing_core.ledger import GENESIS
+from billing_core.plan import Plan
 from scada.clock import NS_PER_S
 from scada.database import SCHEMA
 from scada.errors import DatabaseAway
@@ -54,6 +55,9 @@ class StoredBooks:
     def terms(self) -> Iterator[TermsRow]:
         return map(TermsRow._make, self._stream("terms", sql.AUDIT_TERMS))
 
+    def plans_in_force(self, plans: list[str]) -> list[tuple[str, bytes, Mapping[str, Any]]]:
+        return self._connection.execute(plan_books.IN_FORCE, {"plans": plans}).fetchall()
+
     def tariffs(self) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
         return ((row[0], row[1]) for row in self._stream("tariffs", sql.AUDIT_TARIFFS))
 
@@ -82,6 +86,13 @@ def plant_time_ns(dsn: str) -> int:
     """Return the latest plant time that the books know, ns UTC; 0 for new books. Raises DatabaseAway."""
     with open_books(dsn) as books:
         return books.plant_time_s() * NS_PER_S
+
+
+def check_past(dsn: str, plans: Iterable[Plan]) -> None:
+    """Raise ConfigurationError when a plan says something else of the past than the books; DatabaseAway."""
+    by_id = {plan.id: plan for plan in plans}
+    with open_books(dsn) as books:
+        plan_books.refuse(by_id, books.plans_in_force(list(by_id)), books.plant_time_s())
 
 
 @contextlib.contextmanager

@@ -15,10 +15,12 @@ from typing import Any, Final
 from loguru import logger
 
 from scada.clock import Clock
+from scada.errors import ConfigurationError
 from scada.paths import DataDirectory
 
 PR_SET_PDEATHSIG: Final = 1  # prctl(2): the kernel sends this signal when the parent dies
 EXIT_FAILED: Final = 1
+EXIT_CONFIGURATION: Final = 2
 
 
 @dataclass(slots=True)
@@ -104,6 +106,10 @@ def run_room(
             loop.add_signal_handler(number, room.stop.set)
         try:
             await main(room)
+        except ConfigurationError as refused:
+            for fault in refused.faults:
+                logger.error("{}", fault)
+            exit_code = EXIT_CONFIGURATION
         except Exception:  # noqa: BLE001 - the outermost frame: log everything once, then end so that the supervisor restarts us
             logger.exception("room {} failed", name)
             exit_code = EXIT_FAILED

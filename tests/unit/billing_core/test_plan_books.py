@@ -7,6 +7,7 @@ import pytest
 
 from billing_core.plan import Plan
 from billing_core.plan_body import plan_body, plan_hash
+from billing_core.reader import check_past
 from billing_core.state import Act
 from scada.errors import ConfigurationError, Refused
 from tests.plans import version
@@ -41,6 +42,9 @@ def test_a_start_with_another_past_is_refused_and_one_with_another_future_is_not
                 await store.prepare(POINTS, ACCOUNTS, (risen(park.now_s - 30), TARIFFS[1]))
             (fault,) = refused.value.faults
             assert (fault.place, fault.wrong) == ("tariff.tou", "changes the past, from 2026-10-26 07:40 on")
+            with pytest.raises(ConfigurationError):
+                check_past(postgres_dsn, (risen(park.now_s - 30), TARIFFS[1]))
+            check_past(postgres_dsn, (risen(park.now_s + 30), TARIFFS[1]))
             await store.prepare(POINTS, ACCOUNTS, (risen(park.now_s + 30), TARIFFS[1]))
             await store.prepare(POINTS, ACCOUNTS, TARIFFS)  # the future may also be taken back
 
