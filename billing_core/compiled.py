@@ -11,9 +11,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 def compiled(signature: Any, returns: Any = numba.int64) -> Callable[[F], F]:
     """Compile a kernel function at import, for exactly one signature (a tuple of types), and cache it on disk.
 
-    Divisors are never zero here (periods and ratios above zero are checked), so divisions carry no test for it.
+    Divisors are never zero here (periods and ratios above zero are checked), so divisions carry no test for it. Nothing
+    here allocates, and the caller keeps every array alive: `_nrt=False` leaves out the counting of references, which
+    costs more than the billing where a call carries many arrays.
     """
-    return cast("Callable[[F], F]", numba.njit(returns(*signature), cache=True, error_model="numpy"))
+    return cast("Callable[[F], F]", numba.njit(returns(*signature), cache=True, error_model="numpy", _nrt=False))
 
 
 def inlined(function: F) -> F:

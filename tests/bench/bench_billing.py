@@ -1,9 +1,11 @@
-"""Billing figures with their peers in the same run: kernel against numpy and Decimal, durable postings a second.
+"""Billing figures with their peers in the same run: kernel against numpy, Decimal and memory; durable postings.
 
-    python tests/bench/bench_billing.py [--points 3000] [--scans 300] [--dsn "host=... dbname=..."]
+    python tests/bench/bench_billing.py [--points 1000000] [--scans 12] [--dsn "host=... dbname=..."]
 
-Each figure is checked for correctness: the three bill the same history and must agree to the nano. Kernel and numpy run
-in turn; the median of the ratios is printed with the worst. Postings need a data base with a fresh schema (--dsn).
+One history with three rate periods and three tiers, with rate borders, tier borders and single rollovers in it. Kernel
+and numpy bill it in turn; Decimal a part of it. All three must agree to the nano. The bytes that a scan of the kernel
+must touch are set against a plain copy of memory of the same size. Postings need a data base with a fresh schema
+(--dsn).
 """
 
 import argparse
@@ -11,27 +13,40 @@ import asyncio
 import statistics
 import sys
 import time
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from billing_core.engine import BillingEngine
+from billing_core.plan import NO_OPTIONS, Slot, Tiers
 from billing_core.points import AccountSpec, PointSpec
+from billing_core.schedule import unroll
 from billing_core.store import LedgerStore
 from scada.database import Database
 from scada.image import Columns, Layout
 from scada.scan import Instant
+from tests.bench.billing_peers import DecimalPeer, NumpyPeer
+from tests.bench.figures import Figure, report
 from tests.plans import plan
 
-BEGIN_S = 1_793_000_000
-PAIRS = 5
-DECIMAL_POINTS = 300  # Decimal is slow; a tenth of the points is enough to know how slow
+BEGIN_S: Final = 1_792_972_700  # a hundred seconds before 08:00 in Shanghai
+PAIRS: Final = 5
+GAP_S: Final = 15
+DECIMAL_POINTS: Final = 200  # Decimal is slow; a few points are enough to know how slow
 MODULUS, PER_COUNT, RATE = 100_000_000, 10, 30_000
-TARIFF = plan("f", {2: 683_700})
+PLAN = plan(
+    "tiered",
+    {1: (1_200_000, 1_250_000, 1_500_000), 2: (683_700, 733_700, 983_700), 3: (300_001, 350_001, 600_001)},
+    (Slot(0, 480, 3), Slot(480, 485, 1), Slot(485, 1440, 2)),
+    tiers=Tiers("graduated", "month", (2_000, 5_000)),
+)
+# Bytes of one point that a scan must read or write (desk.py): register, time, quality; fences; what people see.
+READ_BYTES: Final = 8 + 8 + 4 + (8 + 4) + (8 + 4)  # every point: reading, last register and second, two fences
+MOVED_BYTES: Final = (4 + 4 + 8 + 4) + (8 + 8 + 8) + (8 + 4 + 4 + 8 + 8 + 8 + 8 + 8)  # moved: terms, totals, and writes
+STILL_BYTES: Final = 4  # still: its second
 
 
 def park(count: int) -> tuple[BillingEngine, Columns, tuple[Any, ...]]:
@@ -40,86 +55,96 @@ def park(count: int) -> tuple[BillingEngine, Columns, tuple[Any, ...]]:
     layout = Layout({"tags": 0, "points": count, "accounts": count, "alarms": 0}, b"\0" * 32)
     work = Columns.private(layout)
     work.points.quality[:] = 0
-    return BillingEngine(points, accounts, [TARIFF]), work, (points, accounts, [TARIFF])
+    return BillingEngine(points, accounts, [PLAN], room=4 * count), work, (points, accounts, [PLAN])
 
 
-def numpy_scan(state: dict[str, Any], raw: Any, quality: Any, source_ns: Any) -> None:
-    """Bill one scan with whole-column numpy: quality, order, rollover, plausibility, price, balance."""
-    now_s = source_ns // 10**9
-    counts = raw - state["last"]
-    wrapped = (counts < 0) & (state["last"] > MODULUS - MODULUS // 10) & (raw < MODULUS // 10)
-    counts = np.where(wrapped, counts + MODULUS, counts)
-    believed = RATE * (now_s - state["last_s"] + np.minimum(state["last_s"] - state["moved_s"], 900) + 1)
-    fit = (quality < 0x4000_0000) & (now_s > state["last_s"]) & (counts >= 0) & ((counts - 1) * PER_COUNT <= believed)
-    milli = np.where(fit, counts * PER_COUNT, 0)
-    nano = milli * state["price"]
-    np.copyto(state["last"], raw, where=fit)
-    np.copyto(state["last_s"], now_s, where=fit)
-    np.copyto(state["moved_s"], now_s, where=fit & (counts > 0))
-    state["billed"] += milli
-    state["charged"] += nano
-    np.subtract.at(state["balance"], state["account"], nano)
+def history(count: int) -> tuple[Any, list[Any]]:
+    """Return the first registers, and steps that are taken in turn; a few registers roll over."""
+    random = np.random.default_rng(1)
+    first = random.integers(0, MODULUS // 2, count)
+    first[:: max(1, count // 50)] = MODULUS - 20
+    steps = [random.integers(0, 4, count) for _ in range(7)]
+    for step in steps:
+        step[::97] *= 20  # these pass both tier borders
+    return first, steps
 
 
-def decimal_scan(points: list[dict[str, Any]], raw: list[int], at_s: int) -> None:
-    """Bill one scan as an accountant would write it down."""
-    for point, reading in zip(points, raw, strict=True):
-        counts = Decimal(reading) - point["last"]
-        if counts < 0:
-            counts += MODULUS
-        if (counts - 1) * PER_COUNT <= Decimal(RATE) * (at_s - point["last_s"] + 1):
-            energy = counts * PER_COUNT / Decimal(1000)
-            point["balance"] -= energy * Decimal("0.683700")
-            point["last"], point["last_s"] = Decimal(reading), at_s
-
-
-def compare(count: int, scans: int) -> None:
-    """Print ns per point of kernel, numpy and Decimal; all three bill one history."""
+def compare(count: int, scans: int) -> list[Figure]:
+    """Return ns a point of kernel, numpy and Decimal, their ratios, and the kernel's share of the memory bandwidth."""
     engine, work, _ = park(count)
-    raws = np.cumsum(np.random.default_rng(1).integers(0, 4, (scans * PAIRS + 1, count)), axis=0, dtype=np.int64)
-    first = raws[0]
-    state: dict[str, Any] = {name: np.zeros(count, dtype=np.int64) for name in ("billed", "charged", "balance")}
-    state |= {"last": first.copy(), "last_s": np.full(count, BEGIN_S), "moved_s": np.full(count, BEGIN_S)}
-    state |= {"price": np.full(count, 683_700), "account": np.arange(count)}
-    engine_scan(engine, work, first, 0)
+    first, steps = history(count)
+    peer = NumpyPeer(
+        unroll(PLAN, NO_OPTIONS, BEGIN_S - 86_400, BEGIN_S + 86_400), first, BEGIN_S, PER_COUNT, MODULUS, RATE, 3
+    )
+    raw, seen = first.copy(), [first[:DECIMAL_POINTS].tolist()]
+    engine_scan(engine, work, raw, 0)
     ratios, kernel_ns, numpy_ns = [], [], []
     for pair in range(PAIRS):
-        part = range(1 + pair * scans, 1 + (pair + 1) * scans)
-        begun = time.perf_counter_ns()
-        for scan in part:
-            engine_scan(engine, work, raws[scan], scan)
-        kernel_ns.append((time.perf_counter_ns() - begun) / scans / count)
-        begun = time.perf_counter_ns()
-        for scan in part:
-            work.points.source_time[:] = (BEGIN_S + scan) * 10**9
-            numpy_scan(state, raws[scan], work.points.quality, work.points.source_time)
-        numpy_ns.append((time.perf_counter_ns() - begun) / scans / count)
+        ours, theirs = [], []
+        for scan in range(1 + pair * scans, 1 + (pair + 1) * scans):
+            raw = (raw + steps[scan % len(steps)]) % MODULUS
+            seen.append(raw[:DECIMAL_POINTS].tolist())
+            ours.append(engine_scan(engine, work, raw, scan))
+            begun = time.perf_counter_ns()
+            peer.scan(work.points.raw, work.points.quality, work.points.source_time)
+            theirs.append(time.perf_counter_ns() - begun)
+        kernel_ns.append(statistics.median(ours) / count)
+        numpy_ns.append(statistics.median(theirs) / count)
         ratios.append(numpy_ns[-1] / kernel_ns[-1])
-    assert np.array_equal(work.points.charged_nano, state["charged"])
-    assert np.array_equal(work.accounts.balance_nano, state["balance"])
-    decimal_ns = decimal_figure(raws[:, :DECIMAL_POINTS], work)
-    print(
-        f"{count} points: scan {statistics.median(kernel_ns):.1f} ns/point, numpy {statistics.median(numpy_ns):.1f}, "
-        f"Decimal {decimal_ns:.0f}; numpy/ours {statistics.median(ratios):.1f}x (worst {min(ratios):.1f}x), "
-        f"Decimal/ours {decimal_ns / statistics.median(kernel_ns):.0f}x"
-    )
+        checkpoint = engine.cut()
+        assert checkpoint is not None
+        engine.applied(checkpoint)
+    assert np.array_equal(work.points.billed_milli, peer.billed)
+    assert np.array_equal(work.points.charged_nano, peer.charged)
+    assert np.array_equal(work.accounts.balance_nano, peer.balance)
+    ours, decimal_ns = statistics.median(kernel_ns), decimal_figure(seen, work)
+    moved = float(np.mean([np.mean(step > 0) for step in steps]))
+    touched = READ_BYTES + moved * MOVED_BYTES + (1 - moved) * STILL_BYTES
+    copied = copy_gb_s(int(touched * count))
+    return [
+        Figure("kernel, a point", ours, "ns"),
+        Figure("numpy, a point", statistics.median(numpy_ns), "ns"),
+        Figure("Decimal, a point", decimal_ns, "ns"),
+        Figure("numpy / kernel, median", statistics.median(ratios), "x", at_least=5),
+        Figure("numpy / kernel, worst pair", min(ratios), "x"),
+        Figure("Decimal / kernel", decimal_ns / ours, "x", at_least=150),
+        Figure("bytes a point", touched, "B"),
+        Figure("kernel", touched / ours, "GB/s"),
+        Figure("copy of memory", copied, "GB/s"),
+        Figure("kernel / copy", 100 * touched / ours / copied, "%"),
+    ]
 
 
-def engine_scan(engine: BillingEngine, work: Columns, raw: Any, scan: int) -> None:
+def engine_scan(engine: BillingEngine, work: Columns, raw: Any, scan: int) -> int:
+    """Bill one scan; return the time that the engine took, ns."""
     work.points.raw[:] = raw
-    work.points.source_time[:] = (BEGIN_S + scan) * 10**9
-    engine.bill(Instant(scan + 1, (BEGIN_S + scan) * 10**9, 0), work)
-
-
-def decimal_figure(raws: Any, work: Columns) -> float:
-    points = [{"last": Decimal(int(raw)), "last_s": BEGIN_S, "balance": Decimal(0)} for raw in raws[0]]
-    rows = [[int(raw) for raw in row] for row in raws]
+    work.points.source_time[:] = (BEGIN_S + scan * GAP_S) * 10**9
     begun = time.perf_counter_ns()
-    for scan in range(1, len(rows)):
-        decimal_scan(points, rows[scan], BEGIN_S + scan)
-    spent_ns = (time.perf_counter_ns() - begun) / (len(rows) - 1) / len(points)
-    for row, point in enumerate(points):
-        assert point["balance"] * 10**9 == int(work.accounts.balance_nano[row])
+    engine.bill(Instant(scan + 1, (BEGIN_S + scan * GAP_S) * 10**9, 0), work)
+    return time.perf_counter_ns() - begun
+
+
+def copy_gb_s(touched: int) -> float:
+    """Return the bandwidth of a copy that reads and writes so many bytes in all, the median of nine."""
+    source = np.ones(touched // 16, dtype=np.int64)
+    target, spent = np.zeros_like(source), []
+    for _ in range(9):
+        begun = time.perf_counter_ns()
+        np.copyto(target, source)
+        spent.append(time.perf_counter_ns() - begun)
+    return 2 * source.nbytes / statistics.median(spent)
+
+
+def decimal_figure(seen: list[list[int]], work: Columns) -> float:
+    schedule = unroll(PLAN, NO_OPTIONS, BEGIN_S - 86_400, BEGIN_S + 86_400)
+    peers = [DecimalPeer(schedule, raw, BEGIN_S, PER_COUNT, MODULUS, RATE) for raw in seen[0]]
+    begun = time.perf_counter_ns()
+    for scan, raws in enumerate(seen[1:], start=1):
+        for peer, raw in zip(peers, raws, strict=True):
+            peer.read(raw, BEGIN_S + scan * GAP_S)
+    spent_ns = (time.perf_counter_ns() - begun) / (len(seen) - 1) / len(peers)
+    for row, peer in enumerate(peers):
+        assert peer.balance * 10**9 == int(work.accounts.balance_nano[row])
     return spent_ns
 
 
@@ -147,16 +172,18 @@ async def postings(dsn: str, count: int, commits: int) -> None:
     print(f"{count} charges a checkpoint: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {rate:,.0f} durable charges/s")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=3000)
-    parser.add_argument("--scans", type=int, default=200)
+    parser.add_argument("--points", type=int, default=1_000_000)
+    parser.add_argument("--scans", type=int, default=12)
     parser.add_argument("--dsn", default="")
     args = parser.parse_args()
-    compare(args.points, args.scans)
+    print(f"{args.points} points, {PAIRS} x {args.scans} scans")
+    missed = report(compare(args.points, args.scans))
     if args.dsn:
-        asyncio.run(postings(args.dsn, args.points, 100))
+        asyncio.run(postings(args.dsn, min(args.points, 3000), 100))
+    return missed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
