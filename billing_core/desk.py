@@ -15,7 +15,7 @@ from billing_core.columns import Table
 TABLE: Final = numba.int64[:, ::1]
 COLUMN: Final = numba.int64[::1]
 SCANS: Final = numba.uint64[::1]
-SECONDS: Final = numba.uint32[::1]
+WORDS: Final = numba.uint32[::1]
 SHORTS: Final = numba.int32[::1]
 OCTETS: Final = numba.uint8[::1]
 INT: Final = numba.int64
@@ -39,7 +39,7 @@ class Desk(NamedTuple):
     step_max: npt.NDArray[Any]  # int32 counts that the connection can carry even between two scans
     per_count_milli: npt.NDArray[Any]  # int32
     per_count_nano: npt.NDArray[Any]  # price in force of one count
-    account: npt.NDArray[Any]  # int32 row of the account that pays
+    account: npt.NDArray[Any]  # uint32 row of the account that pays
     # what people see, columns of the image, (n_points,)
     billed_milli: npt.NDArray[Any]
     charged_nano: npt.NDArray[Any]
@@ -58,7 +58,7 @@ class Desk(NamedTuple):
     first: npt.NDArray[Any]  # (n_schedules + 1,) ... from entries[first[s]] to entries[first[s + 1]]
 
 
-FENCES: Final = (COLUMN, SECONDS, SECONDS, COLUMN, SECONDS, SHORTS, SHORTS, COLUMN, SHORTS)
+FENCES: Final = (COLUMN, WORDS, WORDS, COLUMN, WORDS, SHORTS, SHORTS, COLUMN, WORDS)
 SHOWN: Final = (COLUMN, COLUMN, COLUMN, OCTETS, OCTETS, SCANS, COLUMN, SCANS)
 DESK: Final = numba.types.NamedTuple(
     (*[TABLE] * 4, COLUMN, *FENCES, *SHOWN, *[TABLE] * 4, COLUMN, COLUMN),

@@ -75,7 +75,7 @@ BEHIND_TOLD_S: Final = 60  # a clock that is set right moves by seconds
 STATE_REFRESH_S: Final = 60  # a still register's source time is saved this often, so that a restart splits fairly
 
 FENCES_FROM: Final = Desk._fields.index("last_raw")
-FENCE_TYPES: Final = (np.int64, np.uint32, np.uint32, np.int64, np.uint32, np.int32, np.int32, np.int64, np.int32)
+FENCE_TYPES: Final = (np.int64, np.uint32, np.uint32, np.int64, np.uint32, np.int32, np.int32, np.int64, np.uint32)
 SHOWN_OF_POINTS: Final = ("billed_milli", "charged_nano", "price_micro", "rate", "held", "changed_scan")
 
 

@@ -259,7 +259,8 @@ def bill_scan(
     Exact: nano = milli * micro. Overflow is excluded by bounds.py.  See docs/billing.md
     """
     waiting = 0
-    for i in range(low, high):
+    for row in range(low, high):
+        i = numba.uintp(row)  # an index that cannot be negative needs no test for it
         now_s, last_s = source_ns[i] // NS_PER_S, numba.int64(desk.last_s[i])
         if quality[i] >= UNCERTAIN_FROM or now_s <= last_s or now_s > instant_s:
             continue
@@ -270,7 +271,7 @@ def bill_scan(
                 continue
             account, nano = desk.account[i], counts * desk.per_count_nano[i]
             left_nano = desk.balance_nano[account] - nano
-            if left_nano >= -TOTAL_MAX and (counts <= desk.step_max[i] or believed(desk, i, counts, now_s) != 0):
+            if left_nano >= -TOTAL_MAX and (counts <= desk.step_max[i] or believed(desk, row, counts, now_s) != 0):
                 desk.last_raw[i] = raw[i]
                 desk.last_s[i] = desk.moved_s[i] = now_s
                 desk.billed_milli[i] += counts * desk.per_count_milli[i]
@@ -279,8 +280,8 @@ def bill_scan(
                 desk.balance_nano[account] = left_nano
                 desk.account_scan[account] = scan
                 continue
-        settle(desk, i)
-        used, waits = bill_point(desk, used, room, scan, i, raw[i], now_s)
-        raise_fences(desk, i)
+        settle(desk, row)
+        used, waits = bill_point(desk, used, room, scan, row, raw[i], now_s)
+        raise_fences(desk, row)
         waiting += waits
     return used, waiting

@@ -74,7 +74,14 @@ def compare(count: int, scans: int) -> list[Figure]:
     engine, work, _ = park(count)
     first, steps = history(count)
     peer = NumpyPeer(
-        unroll(PLAN, NO_OPTIONS, BEGIN_S - 86_400, BEGIN_S + 86_400), first, BEGIN_S, PER_COUNT, MODULUS, RATE, 3
+        unroll(PLAN, NO_OPTIONS, BEGIN_S - 86_400, BEGIN_S + 86_400),
+        first,
+        BEGIN_S,
+        PER_COUNT,
+        MODULUS,
+        RATE,
+        10**12,
+        3,
     )
     raw, seen = first.copy(), [first[:DECIMAL_POINTS].tolist()]
     engine_scan(engine, work, raw, 0)
@@ -86,7 +93,8 @@ def compare(count: int, scans: int) -> list[Figure]:
             seen.append(raw[:DECIMAL_POINTS].tolist())
             ours.append(engine_scan(engine, work, raw, scan))
             begun = time.perf_counter_ns()
-            peer.scan(work.points.raw, work.points.quality, work.points.source_time)
+            at_s = BEGIN_S + scan * GAP_S
+            peer.scan(scan, at_s, work.points.raw, work.points.quality, work.points.source_time)
             theirs.append(time.perf_counter_ns() - begun)
         kernel_ns.append(statistics.median(ours) / count)
         numpy_ns.append(statistics.median(theirs) / count)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from billing_core.columns import E_BOUNDS, E_PERIOD, E_PRICES, E_START_S
 from billing_core.schedule import Schedule
 
+TOTAL_MAX: Final = 2**61
 UNCERTAIN_FROM: Final = 0x4000_0000
 REFRESH_S: Final = 900
 Ints = npt.NDArray[np.int64]
@@ -22,31 +23,44 @@ class NumpyPeer:
     """Columns and whole-column operations."""
 
     def __init__(
-        self, schedule: Schedule, raw: Ints, at_s: int, per_count: int, modulus: int, rate: int, tiers: int
+        self, schedule: Schedule, raw: Ints, at_s: int, per_count: int, modulus: int, rate: int, most: int, tiers: int
     ) -> None:
         count = len(raw)
         self._schedule = schedule
-        self._per_count, self._modulus, self._rate, self._tiers = per_count, modulus, rate, tiers
+        self._tiers = tiers
+        self._per_count, self._modulus = np.full(count, per_count), np.full(count, modulus)
+        self._rate, self._most = np.full(count, rate), np.full(count, most)
+        self._held = np.zeros(count, np.int64)
+        self._changed, self._account_changed = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self._last, self._last_s, self._moved_s = raw.copy(), np.full(count, at_s), np.full(count, at_s)
         first = int(np.searchsorted(schedule.entries[:, E_START_S], at_s, side="right")) - 1
         self._position, self._period = np.zeros(count, np.int64), np.full(count, schedule.entries[first, E_PERIOD])
         self.billed, self.charged = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self.balance, self._account = np.zeros(count, np.int64), np.arange(count)
 
-    def scan(self, raw: Ints, quality: npt.NDArray[np.uint32], source_ns: Ints) -> None:
+    def scan(self, number: int, instant_s: int, raw: Ints, quality: npt.NDArray[np.uint32], source_ns: Ints) -> None:
         now_s = source_ns // 10**9
         counts = raw - self._last
         wrapped = (counts < 0) & (self._last > self._modulus - self._modulus // 10) & (raw < self._modulus // 10)
         counts = np.where(wrapped, counts + self._modulus, counts)
         still_s = np.minimum(self._last_s - self._moved_s, REFRESH_S)
         believed = self._rate * (now_s - self._last_s + still_s + 1)
-        fit = (quality < UNCERTAIN_FROM) & (now_s > self._last_s) & (counts >= 0) & (raw < self._modulus)
-        fit &= (counts - 1) * self._per_count <= believed
-        milli = np.where(fit, counts * self._per_count, 0)
+        new = (quality < UNCERTAIN_FROM) & (now_s > self._last_s) & (now_s <= instant_s)
+        milli = counts * self._per_count
+        fast = (milli - self._per_count > believed) | (milli > self._most)
+        doubt = np.where((raw < 0) | (raw >= self._modulus), 4, np.where(counts < 0, 1, np.where(fast, 2, 0)))
+        fit = new & (doubt == 0)
+        np.copyto(self._held, doubt, where=new)
+        milli = np.where(fit, milli, 0)
         nano = self._price(milli, now_s)
+        within = (self.billed + milli <= TOTAL_MAX) & (self.charged + nano <= TOTAL_MAX)
+        assert within.all(), "a limit is held, not passed"
         np.copyto(self._last, raw, where=fit)
         np.copyto(self._last_s, now_s, where=fit)
-        np.copyto(self._moved_s, now_s, where=fit & (counts > 0))
+        moved = milli > 0
+        np.copyto(self._moved_s, now_s, where=moved)
+        np.copyto(self._changed, number, where=moved)
+        self._account_changed[self._account[moved]] = number
         self.billed += milli
         self.charged += nano
         np.subtract.at(self.balance, self._account, nano)
