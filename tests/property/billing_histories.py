@@ -11,6 +11,7 @@ from billing_core.columns import RATES_MOST, S_LAST_S
 from billing_core.engine import BillingEngine
 from billing_core.plan import NO_OPTIONS, Plan, Slot, Tiers
 from billing_core.points import AccountSpec, PointSpec
+from billing_core.rate_check import RateCheck
 from billing_core.schedule import unroll
 from billing_core.state import BillingState, Checkpoint, fresh_state
 from billing_core.supplies import Supplies
@@ -129,11 +130,30 @@ def twins() -> list[reference.Point]:
     ]
 
 
+class EveryRegister(RateCheck):
+    """Hands every rate register to the kernel, which has to find out for itself what it can use."""
+
+    def renew(self, points: Any, plans: Any) -> None:
+        self._rows = np.array([row for row, point in enumerate(points) if point.rate_registers], dtype=np.int64)
+
+    def mark(self, points: Any) -> None:
+        """Nothing is checked."""
+
+    def believed(self, points: Any, last_s: Any) -> Any:
+        return np.stack([getattr(points, name)[self._rows] for name in RATE_COLUMNS], axis=1)
+
+
+def engine_of() -> BillingEngine:
+    engine = BillingEngine(POINTS, ACCOUNTS, PLANS)
+    engine._rate_check = EveryRegister()
+    return engine
+
+
 class Field:
     """Meters that count as a history says, before an engine and its slow twins."""
 
     def __init__(self) -> None:
-        self.engine = BillingEngine(POINTS, ACCOUNTS, PLANS)
+        self.engine = engine_of()
         self.work = Columns.private(LAYOUT)
         self.models = twins()
         self.books = Books()
@@ -142,7 +162,6 @@ class Field:
         for row, point in enumerate(POINTS):
             for name in RATE_COLUMNS:
                 getattr(self.work.points, name)[row] = 0 if point.rate_registers else -1
-        self.work.points.rate_check[:] = [int(point.rate_registers) for point in POINTS]
 
     def play(self, history: list[Step]) -> None:
         """Feed a history to the engine and to the twins."""

@@ -43,8 +43,10 @@ from tests.property.billing_histories import (
     MODULUS,
     POINTS,
     Books,
+    EveryRegister,
     Field,
     Step,
+    engine_of,
     twins,
 )
 
@@ -152,8 +154,9 @@ def test_kernel_equals_reference(history: list[Step]) -> None:
 def test_a_restart_at_any_point_charges_every_count_once(before: list[Step], after: list[Step]) -> None:
     field = Field()
     field.play(before)
-    field.engine = type(field.engine)(*field.engine._configured[:3])  # killed: what was not committed is gone
+    field.engine = engine_of()  # killed: what was not committed is gone
     field.engine.restore(field.books.restored())
+    field.engine._rate_check = EveryRegister()
     field.play(after)
     field.books.settle(field.engine)
     check_books(field.books)
