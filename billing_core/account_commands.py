@@ -14,9 +14,11 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
+from billing_core import credit_commands
 from billing_core.account_rules import shown
 from billing_core.ledger import CHANNELS, NANO_PER_UNIT
 from scada.errors import Refused
+from scada.paths import DataDirectory
 
 Verifier = Callable[[argparse.Namespace, str, str], str]  # (arguments, login, password) -> role; Refused
 DatabaseUrl = Callable[[argparse.Namespace], str]
@@ -62,6 +64,7 @@ def add_commands(commands: Any, ports: Ports) -> None:
     """Add `account` with its verbs."""
     text = "money of an account: top up, reverse, refund, correct, debts, credit, subsidies, property fees, approvals"
     verbs = commands.add_parser("account", help=text, description=text).add_subparsers(metavar="VERB", required=True)
+    credit_commands.add_account_verbs(verbs, lambda args: DataDirectory(args.data).core_socket)
     _add_top_up(verbs)
     for name, (operation, help_text, options) in VERBS.items():
         parser = verbs.add_parser(name, help=help_text, description=help_text)
@@ -168,7 +171,6 @@ def asked(
 ) -> int:
     """Ask the core, print its answer."""
     from scada.console import perform
-    from scada.paths import DataDirectory
 
     socket = DataDirectory(args.data).core_socket
     answer = perform(socket, operation, arguments, user or getattr(args, "user", ""), role)

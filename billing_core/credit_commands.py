@@ -43,6 +43,12 @@ EVENTS: Final[LiteralString] = """
            coalesce(to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''), owner, reason, who, station
     FROM credit_event WHERE %(account)s IN ('', account) ORDER BY id DESC LIMIT %(last)s
 """
+STOPS: Final[LiteralString] = """
+    SELECT account, breaker, to_char(stopped_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), balance_nano::text,
+           reason, coalesce(to_char(reconnected_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''), notices
+    FROM credit_stop_proof WHERE %(account)s IN ('', account) ORDER BY id DESC LIMIT %(last)s
+"""
+STOP_COLUMNS: Final = ("account", "breaker", "stopped", "balance_nano", "reason", "reconnected", "notices")
 EVENT_COLUMNS: Final = ("at", "verb", "account", "until", "owner", "reason", "who", "station")
 STATUS_COLUMNS: Final = ("account", "state", "balance", "days_left", "empty", "refusal", "holds")
 
@@ -57,19 +63,25 @@ def add_commands(
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     status = _verb(verbs, "status", "how accounts stand, and what holds switch-offs", "?")
     status.set_defaults(run=lambda args: _status(core_socket(args), args))
-    for name, (text, ends) in OF_ONE.items():
-        _writing(_verb(verbs, name, text, None), name, ends, core_socket)
+    add_account_verbs(verbs, core_socket)
     for name, (text, ends) in OF_ALL.items():
         _writing(_verb(verbs, name, text, ""), name, ends, core_socket)
     for name, text, query, columns in (
         ("notices", "the newest notices, with channel, time and result", NOTICES, NOTICE_COLUMNS),
         ("events", "the newest decisions about credit control", EVENTS, EVENT_COLUMNS),
+        ("stops", "the newest switch-offs, each with the notices that went before it", STOPS, STOP_COLUMNS),
     ):
         listing = _verb(verbs, name, text, "?")
         listing.add_argument("--last", type=int, default=50, metavar="N", help="so many (50)")
         listing.set_defaults(
             run=lambda args, query=query, columns=columns: _listed(database_url(args), query, columns, args)
         )
+
+
+def add_account_verbs(verbs: Any, core_socket: Callable[[argparse.Namespace], Path]) -> None:
+    """Add what can be decided about one account; `account` has these verbs as well as `credit`."""
+    for name, (text, ends) in OF_ONE.items():
+        _writing(_verb(verbs, name, text, None), name, ends, core_socket)
 
 
 def _verb(verbs: Any, name: str, text: str, account: str | None) -> argparse.ArgumentParser:

@@ -37,6 +37,7 @@ BENCHES: Final = (
     Bench("billing", "billing kernel against numpy and Decimal", ("--scans", "40")),
     Bench("replay", "a year of charges computed again, against Decimal", ("--points", "200", "--days", "60")),
     Bench("alarms", "alarm evaluation and flood", ()),
+    Bench("credit", "credit control and forecasts of 10,000 accounts", ("--quick",)),
     Bench("historian", "history rows against executemany", ("--pairs", "1")),
 )
 

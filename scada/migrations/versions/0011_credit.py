@@ -60,6 +60,18 @@ STATEMENTS = (
         PRIMARY KEY (account, hour)
     )
     """,
+    # What a stop has to prove: the words that went before it, with channel, time of delivery and result.
+    """
+    CREATE VIEW credit_stop_proof AS
+    SELECT s.id, s.account, s.breaker, s.stopped_at, s.balance_nano, s.reason, s.reconnected_at,
+           coalesce(jsonb_agg(jsonb_build_object(
+               'kind', n.kind, 'channel', n.channel, 'created', n.created, 'delivered', n.delivered, 'result', n.result
+           ) ORDER BY n.id) FILTER (WHERE n.id IS NOT NULL), '[]') AS notices
+    FROM credit_stop s
+        LEFT JOIN notice n ON n.account = s.account AND n.kind IN ('final', 'again') AND n.created <= s.stopped_at
+            AND n.due = (SELECT max(due) FROM notice l WHERE l.account = s.account AND l.created <= s.stopped_at)
+    GROUP BY s.id
+    """,
     # Charges are appended in the order of time: a block range index finds the last hours of a table of any size and
     # costs nothing worth naming when charges are written.
     "CREATE INDEX charge_by_time ON charge USING brin (segment_to)",
@@ -81,6 +93,7 @@ def upgrade() -> None:
         op.execute(f"COMMENT ON {what} IS '{comment}'")
     rights.append_only("notice", "credit_event")
     rights.projection("credit_account", "cost_hour")
+    rights.readable("credit_stop_proof")
 
 
 def downgrade() -> None:
