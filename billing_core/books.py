@@ -14,21 +14,13 @@ from psycopg.types.json import Jsonb
 
 from billing_core import copying, ledger, sql
 from billing_core.columns import (
-    R_FROM_S,
     R_KIND,
     R_METHOD,
-    R_MILLI,
-    R_NANO,
     R_POINT,
-    R_POSITION_MILLI,
     R_PRICE_MICRO,
     R_RATE,
     R_RAW_FROM,
-    R_RAW_TO,
-    R_SEGMENT_FROM_S,
-    R_SEGMENT_TO_S,
     R_TIER,
-    R_TO_S,
     STATE_KEPT,
     Table,
 )
@@ -62,11 +54,14 @@ class Copies:
     terms: TermsBook
 
 
-# What ledger.CHARGE names after the terms, as the kernel's row has it; what a row reverses comes last.
-CHARGE_COLUMNS: Final = (
-    R_RAW_FROM, R_FROM_S, R_RAW_TO, R_TO_S, R_SEGMENT_FROM_S, R_SEGMENT_TO_S, R_RATE, R_PRICE_MICRO, R_MILLI, R_NANO,
-    R_TIER, R_POSITION_MILLI, R_KIND, R_METHOD,
-)  # fmt: skip
+# What ledger.CHARGE names, as the kernel's row has it: (columns there, columns here); what a row reverses comes last.
+CHARGE_SLICES: Final = (
+    (slice(1, 7), slice(R_RAW_FROM, R_RATE)),
+    (slice(7, 8), slice(R_RATE, R_TIER)),
+    (slice(8, 11), slice(R_PRICE_MICRO, R_KIND)),
+    (slice(11, 13), slice(R_TIER, R_PRICE_MICRO)),
+    (slice(13, 15), slice(R_KIND, R_METHOD + 1)),
+)
 CHARGE_SIZES: Final = (4, 8, 8, 8, 8, 8, 8, 2, 8, 8, 8, 2, 8, 2, 2)
 CHARGE_TIMES: Final = frozenset({2, 4, 5, 6})
 
@@ -79,8 +74,10 @@ def charge_columns(rows: Table, terms: npt.NDArray[np.int64]) -> Table:
     """
     columns = np.zeros((len(rows), len(ledger.CHARGE)), dtype=np.int64)
     columns[:, 0] = terms
-    columns[:, 1 : 1 + len(CHARGE_COLUMNS)] = rows[:, CHARGE_COLUMNS]
-    if len(np.unique(terms)) == len(np.unique(rows[:, R_POINT])):
+    for stored, given in CHARGE_SLICES:
+        columns[:, stored] = rows[:, given]
+    ordered = bool((terms[1:] >= terms[:-1]).all())
+    if not ordered and len(np.unique(terms)) == len(np.unique(rows[:, R_POINT])):
         columns = columns[np.argsort(terms, kind="stable")]
     return columns
 

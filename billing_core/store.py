@@ -116,7 +116,8 @@ class LedgerStore:
                 if book.checkpoint_seq != checkpoint.seq - 1:
                     raise Overtaken(f"books are at checkpoint {book.checkpoint_seq}, this is {checkpoint.seq}")
                 await self._write(cursor, book, checkpoint)
-            await books.keep(cursor, book)
+            else:
+                await books.keep(cursor, book)
         self._unsure.clear()
         return Committed(book.head, late)
 
@@ -287,16 +288,21 @@ class LedgerStore:
         """Write charges, what they move, the change that comes with them, and the registers."""
         copies = await self._read_copies(cursor)
         numbers = await copies.terms.numbers(cursor, copies.accounts, checkpoint.terms)
-        if len(checkpoint.rows):
-            columns = books.charge_columns(checkpoint.rows, numbers[checkpoint.rows[:, R_TERMS]])
-            book.head = await self._write_charges(cursor, book, copies, checkpoint, columns)
-        if checkpoint.change is not None:
-            book.head = await self._write_change(cursor, book, copies, checkpoint.change, checkpoint.plant_time_s)
-            await plan_books.published(cursor, checkpoint.change.document)
-        if len(checkpoint.point_rows):
-            await self._save_points(cursor, copies.points, checkpoint, numbers[checkpoint.point_terms])
-        book.checkpoint_seq = checkpoint.seq
-        book.plant_time_s = checkpoint.plant_time_s
+        columns = books.charge_columns(checkpoint.rows, numbers[checkpoint.rows[:, R_TERMS]])
+        seq = book.head.seq + 1
+        async with cursor.connection.pipeline():  # one way there and back for all but the charges themselves
+            if len(columns):
+                book.head = await self._write_charges(cursor, book, copies, checkpoint, columns)
+            if checkpoint.change is not None:
+                book.head = await self._write_change(cursor, book, copies, checkpoint.change, checkpoint.plant_time_s)
+                await plan_books.published(cursor, checkpoint.change.document)
+            if len(checkpoint.point_rows):
+                await self._save_points(cursor, copies.points, checkpoint, numbers[checkpoint.point_terms])
+            book.checkpoint_seq = checkpoint.seq
+            book.plant_time_s = checkpoint.plant_time_s
+            await books.keep(cursor, book)
+        if len(columns):
+            await books.copy_charges(cursor, seq, columns)
 
     async def _write_charges(
         self, cursor: Cursor, book: Book, copies: Copies, checkpoint: Checkpoint, columns: Table
@@ -316,7 +322,6 @@ class LedgerStore:
         head = await books.append(cursor, book.head, transfer, book.now_us)
         pages = books.move_by_charges(copies, columns, head.seq)
         await books.keep_balances(cursor, copies.accounts, pages)
-        await books.copy_charges(cursor, head.seq, columns)
         return head
 
     async def _write_change(self, cursor: Cursor, book: Book, copies: Copies, change: Change, at_s: int) -> Head:
