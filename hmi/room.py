@@ -98,7 +98,7 @@ def build_context(room: Room, plant: Plant) -> Context:
     reads = Database(room.database_url, "read")
     today = Today(lookup, reads, room.clock)
     views = Views(lookup, today)
-    own = Database(room.database_url, "ledger")
+    own = Database(room.database_url, "users")
     people_clock = SystemClock()
     return Context(
         plant=plant,

@@ -26,7 +26,7 @@ def run(action: str, arguments: argparse.Namespace, dsn: str) -> int:
 
 
 async def _run(action: str, arguments: argparse.Namespace, dsn: str) -> int:
-    database = Database(dsn, "ledger")
+    database = Database(dsn, "users")
     try:
         async with database.transaction() as cursor:
             return await _ACTIONS[action](cursor, arguments)

@@ -26,7 +26,7 @@ from scada.errors import DatabaseAway, DatabaseBusy, WattkeeperError
 SCHEMA: Final = "wattkeeper"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
-RoleName = Literal["ledger", "history", "read"]
+RoleName = Literal["ledger", "history", "users", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,18 @@ class Role:
     transaction_s: float
     """The client's own limit on a whole transaction: a server that is stopped keeps no time limit of its own."""
     read_only: bool
+    acts_as: str = ""
+    """Role of the data base whose rights the connection takes on (scada/migrations/rights.py); where the site's own
+    server has none, the login's own rights and the triggers remain."""
 
 
 # Limits: a checkpoint of the largest park takes milliseconds, so ten seconds mean that something is
 # wrong; a person does not wait longer for a page. The historian's batches may meet compression work of TimescaleDB.
 ROLES: Final[Mapping[RoleName, Role]] = {
-    "ledger": Role(1, "on", 10_000, 3_000, 10_000, 15.0, False),
-    "history": Role(1, "off", 30_000, 5_000, 10_000, 40.0, False),
-    "read": Role(4, "off", 15_000, 3_000, 10_000, 20.0, True),
+    "ledger": Role(1, "on", 10_000, 3_000, 10_000, 15.0, False, "wattkeeper_ledger"),
+    "history": Role(1, "off", 30_000, 5_000, 10_000, 40.0, False, "wattkeeper_history"),
+    "users": Role(1, "on", 10_000, 3_000, 10_000, 15.0, False, "wattkeeper_users"),
+    "read": Role(4, "off", 15_000, 3_000, 10_000, 20.0, True, "wattkeeper_read"),
 }
 
 # How a dead peer is noticed; what the site's own connection string says goes before.
@@ -78,6 +82,16 @@ AWAY: Final = (
     psycopg.errors.IdleInTransactionSessionTimeout,
 )
 
+# The login must be a member of the role, and this data base must have opened its schema to it. The historian's role is
+# of use only where it owns the history; on TimescaleDB that stays with the login, for the server's policies.
+TAKE_ROLE: Final = """
+    SELECT set_config('role', rolname, false) FROM pg_roles
+    WHERE rolname = %s AND pg_has_role(current_user, oid, 'MEMBER')
+      AND has_schema_privilege(oid, to_regnamespace('wattkeeper'), 'USAGE')
+      AND (rolname <> 'wattkeeper_history'
+           OR oid = (SELECT relowner FROM pg_class WHERE pg_class.oid = to_regclass('wattkeeper.history')))
+"""
+
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Cursor = psycopg.AsyncCursor[tuple[Any, ...]]
 
@@ -93,6 +107,7 @@ class Database:
         self._slots = asyncio.Semaphore(self._role.connections)
         self._connected = False
         self._told_away = False
+        self._told_rights = False
         self._closed = False
 
     @property
@@ -171,6 +186,12 @@ class Database:
             await connection.execute(
                 sql.SQL("SELECT {}").format(calls), [word for pair in wanted.items() for word in pair]
             )
+            taken = await connection.execute(TAKE_ROLE, [self._role.acts_as])
+            if await taken.fetchone() is None and not self._told_rights:
+                self._told_rights = True
+                logger.warning(
+                    "data base ({}) works with its login's own rights, not as {}", self._name, self._role.acts_as
+                )
         except BaseException:
             await connection.close()
             raise

@@ -57,6 +57,16 @@ def roles_made() -> bool:
     return found.scalar() == len(ROLES)
 
 
+def give(role: str, *relations: str) -> None:
+    """Make a role the owner of tables whose partitions it makes and drops; everybody reads them."""
+    if not roles_made():
+        return
+    op.execute(f"GRANT CREATE ON SCHEMA {SCHEMA} TO {role}")
+    for relation in relations:
+        op.execute(f"ALTER TABLE {relation} OWNER TO {role}")
+        op.execute(f"GRANT SELECT ON {relation} TO {', '.join(ROLES)}")
+
+
 def append_only(*tables: str, writer: str = LEDGER) -> None:
     """Guard tables whose rows stand for ever: the writer adds and reads, everybody else reads; a trigger besides."""
     for table in tables:

@@ -35,6 +35,7 @@ BENCHES: Final = (
     Bench("modbus", "Modbus polls against pymodbus", ("1", "0.5")),
     Bench("opcua", "OPC UA room with 1,500 monitored tags", ("1500", "3")),
     Bench("billing", "billing kernel against numpy and Decimal", ("--scans", "40")),
+    Bench("ledger", "durable postings against plain transactions", ("--seconds", "1")),
     Bench("replay", "a year of charges computed again, against Decimal", ("--points", "200", "--days", "60")),
     Bench("alarms", "alarm evaluation and flood", ()),
     Bench("credit", "credit control and forecasts of 10,000 accounts", ("--quick",)),

@@ -1,4 +1,4 @@
-"""How fast the books take charges and payments, on a real PostgreSQL with fsync on, against plainer ways in the same run.
+"""How fast the books take charges and payments, on a real PostgreSQL with fsync on, with plainer ways in the same run.
 
 Run: python -m tests.bench.bench_ledger [--seconds 8]
 

@@ -160,8 +160,9 @@ COMMENTS = {
     "COLUMN book.folded_after": "charge transfers after this number store no entries: they are the sums of its charges",
 }
 LEDGER_TABLES = ("transfer", "posted_entry", "charge", "document", "receipt", "tariff_version", "terms")
-LEDGER_STATE = ("book", "account", "balance_page", "point_page", "point_slot", "credit_stop")
+LEDGER_STATE = ("meta", "book", "account", "balance_page", "point_page", "point_slot", "credit_stop")
 JOURNALS = ("alarm_journal", "command_journal")
+ROLL_UPS = ("history_15m", "history_1h", "history_1d")
 PEOPLE = ("app_user", "app_session")
 
 
@@ -180,7 +181,28 @@ def upgrade() -> None:
     for journal in JOURNALS:  # their triggers are there
         rights.grant(journal, "SELECT, INSERT", rights.HISTORY)
     rights.projection("alarm_state", writer=rights.HISTORY)
+    give_history()
     rights.projection(*PEOPLE, writer=rights.USERS)
+    rights.readable("alembic_version")
+
+
+def give_history() -> None:
+    """Let the historian keep its tables: it makes partitions ahead of time and drops old ones.
+
+    On TimescaleDB policies of the server work on the hypertable in its owner's name, so the owner stays.
+    """
+    tables = op.get_bind().execute(
+        text("""
+            SELECT c.relname FROM pg_class c
+            WHERE c.relnamespace = 'wattkeeper'::regnamespace AND c.relkind IN ('r', 'p')
+              AND (c.relname ~ '^history_p[0-9]{8}$' OR c.relname = ANY(:names))
+        """),
+        {"names": ["history", "tag", "history_writer", "rollup_mark", *(f"{name}_stored" for name in ROLL_UPS)]},
+    )
+    names = [name for (name,) in tables]
+    if "rollup_mark" in names:
+        rights.give(rights.HISTORY, *names)
+        rights.readable(*ROLL_UPS, *(f"{name}_tail" for name in ROLL_UPS))
 
 
 def downgrade() -> None:

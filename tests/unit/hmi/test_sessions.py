@@ -32,7 +32,7 @@ class People:
 
 def play(dsn: str, scene: Scene) -> None:
     async def run() -> None:
-        database, clock = Database(dsn, "ledger"), People()
+        database, clock = Database(dsn, "users"), People()
         try:
             async with database.transaction() as cursor:
                 await users.add(cursor, "wang", "hash", "operator")

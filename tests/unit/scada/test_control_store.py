@@ -38,7 +38,7 @@ class Life:
 
 def on_database(dsn: str, work: Callable[[Cursor], Awaitable[Any]]) -> Any:
     async def run() -> Any:
-        database = Database(dsn, "ledger")
+        database = Database(dsn, "history")
         try:
             async with database.transaction() as cursor:
                 return await work(cursor)
@@ -132,5 +132,5 @@ def test_in_twice_is_in_once_and_lists_are_filtered(postgres_dsn: str) -> None:
 )
 def test_the_journal_only_grows(postgres_dsn: str, statement: str) -> None:
     take(postgres_dsn, Life("b1", OPEN).to("selected"))
-    with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
         on_database(postgres_dsn, lambda cursor: cursor.execute(statement.encode()))

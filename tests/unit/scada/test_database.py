@@ -97,7 +97,7 @@ def test_read_role_cannot_write(postgres_dsn: str) -> None:
 
 def test_a_server_that_became_a_standby_is_away_and_connected_anew(postgres_dsn: str) -> None:
     async def run() -> tuple[Any, Any]:
-        connection = Database(postgres_dsn, "history")
+        connection = Database(postgres_dsn, "ledger")
         before = await backend(connection)
         with pytest.raises(DatabaseAway, match="read-only"):
             async with connection.transaction() as cursor:
@@ -145,7 +145,7 @@ def test_a_lock_held_by_somebody_else_is_busy_and_the_connection_stays(
         holder, other = Database(postgres_dsn, "history"), Database(postgres_dsn, "ledger")
         pid = await show(other, "application_name") and await backend(other)
         async with holder.transaction() as cursor:
-            await cursor.execute("LOCK TABLE meta")
+            await cursor.execute("RESET ROLE; LOCK TABLE meta")
             with pytest.raises(DatabaseBusy):
                 async with other.transaction() as waiting:
                     await waiting.execute("SELECT * FROM meta")
@@ -170,6 +170,7 @@ def test_a_session_ended_by_the_server_is_replaced_without_an_error(postgres_dsn
         victim, killer = Database(postgres_dsn, "ledger"), Database(postgres_dsn, "history")
         before = await backend(victim)
         async with killer.transaction() as cursor:
+            await cursor.execute("RESET ROLE")
             await cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [before])
         after = await backend(victim)
         await victim.close()

@@ -20,7 +20,11 @@ from scada.database import Cursor, Database
 from scada.errors import DatabaseAway
 from scada.journal import Journal, JournalStopped
 
-TABLE = "CREATE TABLE wattkeeper.note (id uuid PRIMARY KEY, n int NOT NULL CHECK (n >= 0), place serial)"
+TABLE = """
+    CREATE TABLE wattkeeper.note (id uuid PRIMARY KEY, n int NOT NULL CHECK (n >= 0), place serial);
+    GRANT ALL ON wattkeeper.note TO wattkeeper_history;
+    GRANT ALL ON SEQUENCE wattkeeper.note_place_seq TO wattkeeper_history;
+"""
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ async def insert_notes(cursor: Cursor, records: list[dict[str, Any]]) -> None:
 
 def drain(dsn: str, *journals: Journal) -> int:
     async def run() -> int:
-        database = Database(dsn, "ledger")
+        database = Database(dsn, "history")
         try:
             return sum([await each.drain(database, {"note": insert_notes}) for each in journals])
         finally:
@@ -277,7 +281,7 @@ def test_a_program_error_in_a_sink_is_not_taken_for_a_bad_record(tmp_path: Path,
         await cursor.execute("INSERT INTO no_such_table VALUES (1)")
 
     async def run(book: Journal) -> None:
-        database = Database(notes_dsn, "ledger")
+        database = Database(notes_dsn, "history")
         try:
             await book.drain(database, {"note": broken})
         finally:
