@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.account_commands
     import billing_core.commands
     import billing_core.credit_commands
+    import billing_core.meter_commands
     import billing_core.replay_commands
     import billing_core.shadow_commands
     import billing_core.tenant_commands
@@ -111,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     billing_core.tenant_commands.add_commands(commands, ports, points_of_room)
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     billing_core.replay_commands.add_commands(commands, database_url, register_tags)
+    billing_core.meter_commands.add_commands(commands)
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
         add_options(parser)
@@ -480,7 +482,8 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     core = Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
     core.account_rows = residents.rows  # grows with accounts that are opened
     acts = CreditActs(credit, credit_store, work, clock, plant.site.timezone)
-    return core, counter.operations(plant, clock, billing, books, residents, core.change, desk) + acts.operations()
+    asked = counter.operations(plant, clock, billing, books, residents, core.change, core.quietly, desk)
+    return core, asked + acts.operations()
 
 
 def _credit_control(plant: "Plant", speed: int) -> "CreditControl":

@@ -275,6 +275,11 @@ async def read_state(
     )
 
 
+async def terms_numbered(cursor: Cursor, numbers: Iterable[int]) -> dict[int, Terms]:
+    """Return number -> terms as they were stored."""
+    return await _read_terms(cursor, np.array(sorted(numbers), dtype=np.int64), {})
+
+
 async def _read_terms(cursor: Cursor, numbers: npt.NDArray[np.int64], plans: Mapping[str, Plan]) -> dict[int, Terms]:
     """Return number -> terms; with the configured plan of that name, which knows the past of the stored one."""
     await cursor.execute(sql.READ_TERMS, {"numbers": np.unique(numbers).tolist()})

@@ -20,6 +20,12 @@ class ChangePort(Protocol):
     def __call__(self, make: Callable[[], Any]) -> Awaitable[Any]: ...
 
 
+class QuietPort(Protocol):
+    """scada.core.Core.quietly."""
+
+    def __call__(self, work: Callable[[], Awaitable[Any]]) -> Awaitable[Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Office:
     """One site's billing, as operations see it."""
@@ -31,8 +37,10 @@ class Office:
     engine: BillingEngine
     books: LedgerStore
     change: ChangePort
+    quietly: QuietPort
     credit_now: Callable[[str, int], None]  # (account id, nano): let a posted transfer count in the live balance
     switch_off: Callable[[str, str], str]  # (breaker id, reason) -> command id; Refused by an interlock
     points: Mapping[str, PointSpec]
     accounts: Mapping[str, AccountSpec]
     plans: Mapping[str, Plan]
+    register_milli: Mapping[str, int]  # device -> thousandths of the unit per count as its display shows it

@@ -1,6 +1,6 @@
 """Every operation that the billing core brings, trade by trade. Rule: one line for each trade."""
 
-from billing_core import account_operations, tariff_operations, tenant_operations
+from billing_core import account_operations, meter_operations, tariff_operations, tenant_operations
 from billing_core.account_desk import Counter
 from billing_core.leaving_desk import Leavings, Statements
 from billing_core.office import Office
@@ -19,4 +19,5 @@ def tables(office: Office, residents: Residents, statements: Statements | None =
         *account_operations.operations(acts),
         *tenant_operations.operations(tenants),
         *tariff_operations.operations(office),
+        *meter_operations.operations(office),
     ]

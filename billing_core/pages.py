@@ -13,7 +13,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from billing_core.columns import HELD_METER, S_HELD, STATE_KEPT, Table
+from billing_core.columns import (
+    HELD_METER,
+    S_BILLED_MILLI,
+    S_CHARGED_NANO,
+    S_HELD,
+    S_PERIOD,
+    S_POSITION_MILLI,
+    STATE_KEPT,
+    Table,
+)
 
 IntArray = npt.NDArray[np.int64]
 
@@ -123,6 +132,18 @@ class Points:
         if changed:
             self.state[rows, PERSONAL] |= (before > 0) & (self.state[rows, 0] != before)
         return np.unique(rows // POINTS_A_PAGE)
+
+    def shift(self, point: str, milli: int, nano: int, position: tuple[int, int] | None) -> IntArray:
+        """Move what a restatement changed of a point's state; return the number of its page.
+
+        milli, nano: more charged than before; position: (milli, period), where the point stands in its tiers now
+        """
+        slot = self.slots[point]
+        self.state[slot, 1 + S_BILLED_MILLI] += milli
+        self.state[slot, 1 + S_CHARGED_NANO] += nano
+        if position is not None and self.state[slot, 1 + S_PERIOD] == position[1]:
+            self.state[slot, 1 + S_POSITION_MILLI] = position[0]
+        return np.array([slot // POINTS_A_PAGE], dtype=np.int64)
 
     def packed(self, pages: IntArray) -> bytes:
         """Return the content of some pages, one after the other."""

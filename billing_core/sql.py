@@ -103,6 +103,12 @@ COPY_CHARGES: Final = """
                  milli, nano, tier, position_milli, kind, method)
     FROM STDIN (FORMAT BINARY)
 """
+ADD_RESTATED: Final = """
+    INSERT INTO charge (seq, line, terms, raw_from, time_from, raw_to, time_to, segment_from, segment_to, rate,
+                        price_micro, milli, nano, tier, position_milli, kind, method, reverses_seq, reverses_line)
+    VALUES (%s, %s, %s, %s, to_timestamp(%s), %s, to_timestamp(%s), to_timestamp(%s), to_timestamp(%s), %s, %s, %s, %s,
+            %s, %s, %s, %s, %s, %s)
+"""
 ADD_RECEIPT: Final = """
     INSERT INTO receipt (number, seq, account, amount_nano, balance_nano, currency, channel, plant_time, who, station)
     SELECT %(number)s, %(seq)s, id, %(amount_nano)s, %(balance_nano)s, currency, %(channel)s,

@@ -8,13 +8,14 @@ is known by its number, a transfer by its idempotency key, so an answer lost wit
 import asyncio
 import contextlib
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from loguru import logger
+from psycopg.types.json import Jsonb
 
 from billing_core import books, ledger, plan_books, postbook, sql
 from billing_core.account_rules import STANDARD
@@ -26,7 +27,7 @@ from billing_core.pages import Accounts, Points
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.posting import Build, Posted, Read, Same, Wish, wallets_of
-from billing_core.state import BillingState, Change, Checkpoint
+from billing_core.state import Act, BillingState, Change, Checkpoint
 from billing_core.topup import LimitsOf, Payment, receipt_of
 from scada.clock import NS_PER_S, Clock
 from scada.database import Cursor, Database
@@ -51,6 +52,20 @@ class Committed:
 
     head: Head
     late_credits: tuple[tuple[str, int], ...]  # (account, nano) of postings whose answer had been lost
+
+
+@dataclass(frozen=True, slots=True)
+class Restating:
+    """A restatement as it is posted."""
+
+    act: Act
+    document: Mapping[str, Any]
+    point: str
+    rows: Sequence[tuple[int | None, ...]]  # ledger.CHARGE; None where a row reverses nothing
+    milli: int  # more charged than before
+    nano: int
+    position: tuple[int, int] | None  # (milli, period) of the tiers, where it moved
+    at_s: int  # plant time
 
 
 class LedgerStore:
@@ -177,6 +192,40 @@ class LedgerStore:
         if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
             raise Refused("ledger.key", f"a key has 1 to {KEY_LENGTH} printable characters")
         return await self._do(Wish(key, kind, who.user, who.station, build, at_s, same, read), answer)
+
+    async def restate(self, order: Restating) -> Posted:
+        """Post a restatement: charges taken back and charged again, and what that does to balances and the point.
+
+        Repeatable under its key. The running engine follows with `BillingEngine.restated`.
+        """
+        async with self._writing() as cursor:
+            book = await self._locked(cursor)
+            posted = await postbook.find(cursor, order.act.key)
+            if posted is None:
+                posted = await self._restate(cursor, book, order)
+        return posted
+
+    async def _restate(self, cursor: Cursor, book: Book, order: Restating) -> Posted:
+        act, copies = order.act, await self._read_copies(cursor)
+        columns = np.array([[number or 0 for number in row] for row in order.rows], dtype=np.int64)
+        terms = await books.terms_numbered(cursor, set(columns[:, 0].tolist()))
+        await copies.terms.numbers(cursor, copies.accounts, tuple(terms.values()))
+        transfer = Transfer(
+            act.key, "restatement", self._site, order.at_s, act.who, act.station, act.memo, (),
+            ledger.charges_hash(columns, copies.terms.hashes), ledger.document_hash(order.document),
+        )  # fmt: skip
+        book.head = await books.append(cursor, book.head, transfer, book.now_us)
+        await books.keep_balances(cursor, copies.accounts, books.move_by_charges(copies, columns, book.head.seq))
+        lines = [(book.head.seq, line, *row) for line, row in enumerate(order.rows)]
+        await cursor.executemany(sql.ADD_RESTATED, lines)
+        await cursor.execute(sql.ADD_DOCUMENT, {"seq": book.head.seq, "body": Jsonb(order.document)})
+        pages = copies.points.shift(order.point, order.milli, order.nano, order.position)
+        await books.keep_points(cursor, copies.points, pages)
+        book.plant_time_s = max(book.plant_time_s, order.at_s)
+        await books.keep(cursor, book)
+        return Posted(
+            book.head.seq, act.key, "restatement", (), act.memo, order.document, order.at_s, act.who, act.station
+        )  # fmt: skip
 
     async def find(self, key: str) -> Posted | None:
         """Return what was posted under a key, None when nothing was."""

@@ -10,7 +10,7 @@ from typing import Any
 from billing_core import account_store, operation_tables
 from billing_core.credit import CreditControl
 from billing_core.engine import BillingEngine
-from billing_core.office import ChangePort, Office
+from billing_core.office import ChangePort, Office, QuietPort
 from billing_core.residents import Residents
 from billing_core.store import LedgerStore
 from config.plant import Plant
@@ -54,6 +54,7 @@ def operations(
     books: LedgerStore,
     known: Residents,
     change: ChangePort,
+    quietly: QuietPort,
     desk: ControlDesk,
 ) -> list[Operation]:
     """Return what people can ask the core for, trade by trade."""
@@ -65,11 +66,13 @@ def operations(
         engine=billing,
         books=books,
         change=change,
+        quietly=quietly,
         credit_now=lambda account, nano: billing.credit(known.rows[account], nano),
         switch_off=lambda breaker, reason: desk.automatic(breaker, OPEN, "settlement", reason),
         points={point.id: point for point in plant.points},
         accounts=known.specs,
         plans={plan.id: plan for plan in plant.plans},
+        register_milli={d.id: d.profile.billing.milli_per_count for d in plant.devices if d.profile.billing},
     )
     return operation_tables.tables(office, known)
 

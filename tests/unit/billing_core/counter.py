@@ -102,6 +102,10 @@ async def till(
             await opened.commit()
             return made
 
+        async def quietly(work: Any) -> Any:
+            await opened.commit()
+            return await work()
+
         def switch_off(breaker: str, reason: str) -> str:
             from scada.errors import Refused
 
@@ -118,11 +122,13 @@ async def till(
             engine=park.engine,
             books=store,
             change=change,
+            quietly=quietly,
             credit_now=lambda account, nano: park.engine.credit(residents.rows[account], nano),
             switch_off=switch_off,
             points={point.id: point for point in POINTS},
             accounts=residents.specs,
             plans={plan.id: plan for plan in TARIFFS},
+            register_milli={"m1": 10, "m2": 10, "m3": 1},
         )
         opened = Till(
             park, store, residents, Counter(office, residents), OperationDesk(tables(office, residents)), clock

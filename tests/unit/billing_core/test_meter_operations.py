@@ -1,0 +1,189 @@
+"""What people decide about registers, on real books: released, rejected, swapped, corrected, and the audit agrees."""
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from billing_core.audit import audit
+from billing_core.reader import open_books
+from scada.errors import Refused
+from scada.operations import Who
+from tests.unit.billing_core.counter import Till, till
+from tests.unit.billing_core.park import BEGIN_S, YUAN
+from tests.unit.billing_core.test_store import run
+
+
+def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run an async test in a loop of its own."""
+
+    @functools.wraps(test)
+    def wrapped(**given: Any) -> None:
+        async def called() -> None:
+            await test(**given)
+
+        run(called)
+
+    return wrapped
+
+
+EVE = Who("eve", "engineer", "desk-3")
+PEAK_NANO = 1_200_000  # per thousandth of a kWh
+VALLEY_NANO = 300_001
+
+
+async def tell(opened: Till, name: str, **arguments: Any) -> Mapping[str, Any]:
+    opened.clock.now_s = opened.park.now_s
+    return await opened.ask(name, EVE, reason="on site", key=arguments.pop("key", name), **arguments)
+
+
+def put(opened: Till, raw: int, row: int = 1, gap_s: int = 1) -> None:
+    """Let a register show something, whatever it showed before."""
+    opened.park.work.points.raw[row] = raw
+    opened.park.step(0, 0, 0, gap_s=gap_s)
+
+
+def sound(dsn: str) -> None:
+    with open_books(dsn) as books:
+        assert [str(difference) for difference in audit(books)] == []
+
+
+def stored(opened: Till, row: int = 1) -> tuple[int, int, int]:
+    standing = opened.park.engine.standing(row)
+    return standing.last_raw, standing.billed_milli, standing.charged_nano
+
+
+@in_loop
+async def test_a_meter_swap_bills_both_lives(postgres_dsn: str) -> None:
+    """(12400.00 - 12345.67) x 40 + (3.60 - 0.35) x 30 = 2173.20 + 97.50 = 2270.70 kWh."""
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_234_567)
+        put(opened, 35, gap_s=3600)  # the new meter is in its place: doubtful
+        held = await opened.ask("meter.held", EVE)
+        assert [(one["point"], one["held"], one["last_register"]) for one in held["held"]] == [
+            ("p2", "reverse", "12345.67")
+        ]
+        wish = {"point": "p2", "old_final": "12400.00", "new_first": "0.35", "ratio": "30"}
+        shown = await tell(opened, "meter.swap", **wish, preview=True)
+        assert (shown["old_milli"], shown["preview"]) == (2_173_200, True)
+        done = await tell(opened, "meter.swap", **wish, serial="SN-2")
+        assert (done["final_raw"], done["first_raw"], done["repeated"]) == (1_240_000, 35, False)
+        assert (await tell(opened, "meter.swap", **wish, serial="SN-2"))["repeated"]
+        put(opened, 360, gap_s=3600)
+        assert stored(opened) == (360, 2_270_700, opened.park.engine.standing(1).charged_nano)
+        await opened.commit()
+        sound(postgres_dsn)
+
+
+@in_loop
+async def test_the_gap_of_a_swap_is_estimated_and_marked(postgres_dsn: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        put(opened, 1_100, gap_s=60)
+        done = await tell(opened, "meter.swap", point="p2", old_final="11.00", new_first="0.00", gap="2.5")
+        assert (done["gap_milli"], done["gap_nano"]) == (2_500, 2_500 * VALLEY_NANO)
+        assert stored(opened) == (0, 42_500, 42_500 * VALLEY_NANO)
+        await opened.commit()
+        sound(postgres_dsn)
+
+
+@in_loop
+async def test_a_doubtful_register_is_released_or_rejected(postgres_dsn: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        put(opened, 900_000)  # 359.6 MWh in a second
+        held = (await opened.ask("meter.held", EVE))["held"][0]
+        assert (held["held"], held["stake_milli"]) == ("jump", 899_000 * 400)
+        assert held["stake_nano"] == 899_000 * 400 * VALLEY_NANO
+        released = await tell(opened, "meter.release", point="p2")
+        assert released["nano"] == held["stake_nano"]
+        put(opened, 5, gap_s=60)
+        with pytest.raises(Refused, match=r"hold.reverse"):
+            await tell(opened, "meter.release", point="p2", key="again")
+        rejected = await tell(opened, "meter.reject", point="p2")
+        assert (rejected["raw_from"], rejected["raw_to"]) == (900_000, 5)
+        put(opened, 15, gap_s=60)
+        assert stored(opened)[:2] == (15, 899_010 * 400)
+        assert (await opened.ask("meter.held", EVE))["held"] == []
+        await opened.commit()
+        sound(postgres_dsn)
+
+
+@in_loop
+async def test_a_ratio_is_cut_at_one_register(postgres_dsn: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        put(opened, 1_100, gap_s=60)
+        await tell(opened, "meter.ratio", point="p2", ratio="60/1")
+        put(opened, 1_110, gap_s=60)
+        assert stored(opened)[1] == 100 * 400 + 10 * 600
+        with pytest.raises(Refused, match=r"meter.ratio"):
+            await tell(opened, "meter.ratio", point="p2", ratio="60", key="same")
+        await opened.commit()
+        sound(postgres_dsn)
+
+
+@in_loop
+async def test_a_late_reading_moves_what_was_split_by_time(postgres_dsn: str) -> None:
+    """07:40 to 08:20 at 40 counts: half before 08:00 by time; the reading of 08:00 says 30 of 40 were before it."""
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        put(opened, 1_040, gap_s=2400)  # 07:40:01 to 08:20:01
+        await opened.commit()
+        before = stored(opened)
+        late = {"point": "p2", "readings": [[BEGIN_S + 1200, "10.30"]]}
+        shown = await tell(opened, "meter.late", **late, preview=True)
+        done = await tell(opened, "meter.late", **late)
+        assert {name: done[name] for name in ("reversed", "recharged", "nano")} == {
+            name: shown[name] for name in ("reversed", "recharged", "nano")
+        }
+        assert done["milli"] == 0
+        new = 30 * 400 * VALLEY_NANO + 10 * 400 * PEAK_NANO
+        assert stored(opened) == (1_040, before[1], new)
+        assert done["nano"] == new - before[2]
+        assert opened.live("t2") == -new
+        assert (await tell(opened, "meter.late", **late))["repeated"]
+        put(opened, 1_050, gap_s=60)
+        await opened.commit()
+        assert stored(opened)[2] == new + 10 * 400 * PEAK_NANO
+        sound(postgres_dsn)
+
+
+@pytest.mark.parametrize(
+    ("at_s", "register", "code"),
+    [
+        (BEGIN_S - 10, "10.00", "late.before"),
+        (BEGIN_S + 5000, "10.40", "late.after"),
+        (BEGIN_S + 1200, "10.50", "late.between"),
+        (BEGIN_S + 1200, "ten", "meter.register"),
+        (BEGIN_S + 1200, "10.301", "meter.register"),
+    ],
+)
+@in_loop
+async def test_what_a_late_reading_cannot_be(postgres_dsn: str, at_s: int, register: str, code: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        put(opened, 1_040, gap_s=2400)
+        await opened.commit()
+        before = stored(opened)
+        with pytest.raises(Refused, match=code):
+            await tell(opened, "meter.late", point="p2", readings=[[at_s, register]])
+        assert stored(opened) == before
+        assert opened.live("t2") == -before[2]
+        sound(postgres_dsn)
+
+
+@in_loop
+async def test_who_may_not_and_what_is_not_there(postgres_dsn: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        with pytest.raises(Refused, match=r"role"):
+            await opened.ask("meter.held", Who("ann", "finance", "desk-1"))
+        with pytest.raises(Refused, match=r"point.unknown"):
+            await tell(opened, "meter.reject", point="p9")
+        with pytest.raises(Refused, match=r"hold.none"):
+            await tell(opened, "meter.reject", point="p2")
+        with pytest.raises(Refused, match=r"meter.not-configured"):
+            await tell(opened, "meter.swap", point="p2", old_final="10.00", new_first="0", new_meter="m9")
+        assert opened.live("t1") == 100 * YUAN
