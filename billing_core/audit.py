@@ -1,32 +1,29 @@
 """The audit: reads the books from the first transfer to the last and computes everything again.
 
 Checked: every transfer sums to zero; numbers are dense and the hash chain unbroken up to the head; every charge equals
-what the slow reference makes of its stored readings and stored tariff version; charges of a point join without gap or
-overlap; a transfer's entries are the sum of its charges; balances are the fold of entries; registers are where the last
-charge left them; every top-up has its receipt.
+what the slow reference makes of its stored readings and stored tariff version (audit_charges.py); charges of a point
+join without gap or overlap; a transfer's entries are the sum of its charges; balances are the fold of entries;
+registers are where the last charge left them; every top-up has its receipt.
 
 Rule: pure. The rows come from a `Books`, in the order in which they were written, and are read once.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import groupby
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from billing_core import chart, ledger, reference
+from billing_core import chart, ledger
+from billing_core.audit_charges import ChargeAudit, ChargeRow, Difference, PointRow, TermsRow
 from billing_core.ledger import GENESIS, Transfer
-from billing_core.plan import NO_OPTIONS, Plan
+from billing_core.plan import Plan
 from billing_core.plan_body import body_hash, plan_of
-from billing_core.schedule import unroll
-from billing_core.zones import DAY_S
 
-WINDOW_S: Final = 32 * DAY_S  # calendars are unrolled in pieces of this length and kept while charges lie in them
-WINDOWS_KEPT: Final = 256
+__all__ = ["Books", "ChargeRow", "Difference", "EntryRow", "PointRow", "ReceiptRow", "TermsRow", "TransferRow", "audit"]
 
 
 class TransferRow(NamedTuple):
@@ -51,42 +48,6 @@ class EntryRow(NamedTuple):
     nano: int
 
 
-class ChargeRow(NamedTuple):
-    seq: int
-    line: int
-    terms: int
-    raw_from: int
-    from_s: int
-    raw_to: int
-    to_s: int
-    segment_from_s: int
-    segment_to_s: int
-    rate: int
-    price_micro: int
-    milli: int
-    nano: int
-    tier: int
-    position_milli: int
-    kind: int
-    method: int
-    reverses_seq: int  # 0: none
-    reverses_line: int
-
-
-class TermsRow(NamedTuple):
-    id: int
-    point: str
-    meter: str
-    account: str
-    medium: str
-    unit: str
-    milli_per_count: int
-    modulus_counts: int
-    tariff: bytes
-    household: int
-    opened_s: int
-
-
 class ReceiptRow(NamedTuple):
     number: str
     seq: int
@@ -101,16 +62,6 @@ class ReceiptRow(NamedTuple):
     account_currency: str  # of its account
 
 
-class PointRow(NamedTuple):
-    point: str
-    last_raw: int
-    last_s: int
-    first_raw: int
-    first_s: int
-    billed_milli: int
-    charged_nano: int
-
-
 class Books(Protocol):
     """Where the rows come from; each list in the order of its number."""
 
@@ -118,6 +69,7 @@ class Books(Protocol):
     def transfers(self) -> Iterable[TransferRow]: ...
     def entries(self) -> Iterable[EntryRow]: ...
     def charges(self) -> Iterable[ChargeRow]: ...
+    def charge(self, seq: int, line: int) -> ChargeRow | None: ...
     def terms(self) -> Iterable[TermsRow]: ...
     def tariffs(self) -> Iterable[tuple[bytes, Mapping[str, Any]]]: ...
     def balances(self) -> Iterable[tuple[str, int, int]]: ...
@@ -125,33 +77,11 @@ class Books(Protocol):
     def points(self) -> Iterable[PointRow]: ...
 
 
-class Difference(NamedTuple):
-    """Something in the books that is not as it must be."""
-
-    place: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.text}"
-
-
-@dataclass(slots=True)
-class PointSum:
-    """What the charges of one point add up to so far."""
-
-    raw_to: int = -1
-    to_s: int = -1
-    milli: int = 0
-    nano: int = 0
-    first: tuple[int, int] = (-1, -1)
-
-
 @dataclass(slots=True)
 class Sums:
     """What has been folded so far."""
 
     balances: Counter[str] = field(default_factory=Counter)
-    points: defaultdict[str, PointSum] = field(default_factory=lambda: defaultdict(PointSum))
     moved: dict[str, int] = field(default_factory=dict)  # account -> last transfer that moved it
     top_ups: dict[int, tuple[Any, ...]] = field(default_factory=dict)  # what their receipts must say
 
@@ -173,13 +103,14 @@ def audit(books: Books) -> Iterator[Difference]:
             yield Difference(f"tariff version {number.hex()[:12]}", "its content does not have its hash")
     terms = {row.id: row for row in books.terms()}
     sums = Sums()
-    yield from _transfers(books, terms, _Prices(plans), sums)
+    charged = ChargeAudit(terms, plans, books.charge)
+    yield from _transfers(books, terms, charged, sums)
     yield from _balances(books, sums)
-    yield from _points(books, sums)
+    yield from charged.left(books.points())
     yield from _receipts(books, sums)
 
 
-def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", sums: Sums) -> Iterator[Difference]:
+def _transfers(books: Books, terms: Mapping[int, TermsRow], charged: ChargeAudit, sums: Sums) -> Iterator[Difference]:
     entries, charges = _Groups(books.entries(), "entry"), _Groups(books.charges(), "charge")
     hashes = {number: ledger.terms_hash(row._asdict()) for number, row in terms.items()}
     seq, previous = 0, GENESIS
@@ -191,7 +122,9 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], prices: "_Prices", s
             yield Difference(place, "does not continue the hash chain")
         own_entries, own_charges = entries.of(row.seq), charges.of(row.seq)
         yield from _transfer(row, own_entries, own_charges, hashes)
-        yield from _charges(place, own_charges, terms, prices, sums)
+        yield from charged.transfer(place, own_charges)
+        if row.kind == "change":
+            charged.change(row.seq, row.document or {})
         if own_charges and row.kind not in ("charge", "restatement"):
             yield Difference(place, f"a {row.kind} carries charges")
         elif own_charges and own_entries:  # as they were stored until entries became the sums of their charges
@@ -242,36 +175,6 @@ def _transfer(
         yield Difference(place, "its content does not have its hash")
 
 
-def _charges(
-    place: str, charges: tuple[ChargeRow, ...], terms: Mapping[int, TermsRow], prices: "_Prices", sums: Sums
-) -> Iterator[Difference]:
-    """Compute the charges again, interval by interval, and join each interval to the one before."""
-    for (number, raw_from, from_s, raw_to, to_s), group in groupby(charges, key=lambda charge: charge[2:7]):
-        where = f"{place}, terms {number}, {from_s} to {to_s}"
-        term = terms.get(number)
-        if term is None:
-            yield Difference(where, "no such terms of supply")
-            continue
-        rows = tuple(group)
-        first, last = reference.Reading(raw_from, from_s), reference.Reading(raw_to, to_s)
-        expected = [
-            (part.from_s, part.to_s, part.rate, part.price_micro, part.milli, part.nano)
-            for part in prices.parts(term, first, last)
-        ]
-        found = [tuple(row[7:13]) for row in rows]
-        if found != expected:
-            yield Difference(f"{where}, point {term.point}", f"charged {found}, the reference says {expected}")
-        point = sums.points[term.point]
-        if point.to_s < 0:
-            point.first = (raw_from, from_s)
-        elif (point.raw_to, point.to_s > from_s) != (raw_from, False):
-            text = f"begins at {raw_from} ({from_s}), the charge before ended at {point.raw_to} ({point.to_s})"
-            yield Difference(f"{where}, point {term.point}", text)
-        point.raw_to, point.to_s = raw_to, to_s
-        point.milli += sum(row.milli for row in rows)
-        point.nano += sum(row.nano for row in rows)
-
-
 def _folded(charges: tuple[ChargeRow, ...], terms: Mapping[int, TermsRow]) -> Counter[str]:
     """Return the entries of charges: what they debit and credit, account by account."""
     due: Counter[str] = Counter()
@@ -307,25 +210,6 @@ def _balances(books: Books, sums: Sums) -> Iterator[Difference]:
         if seq != sums.moved.get(account, 0):
             text = f"last moved by transfer {seq}, its entries say {sums.moved.get(account, 0)}"
             yield Difference(f"balance of {account}", text)
-
-
-def _points(books: Books, sums: Sums) -> Iterator[Difference]:
-    """Compare where each register was left with the charges of its point."""
-    for row in books.points():
-        point = sums.points.pop(row.point, None) or PointSum(row.first_raw, row.first_s, 0, 0, row[3:5])
-        facts = (
-            ("quantity billed", row.billed_milli, point.milli),
-            ("money charged", row.charged_nano, point.nano),
-            ("last register", row.last_raw, point.raw_to),
-            ("first register", row.first_raw, point.first[0]),
-        )
-        for name, stored, folded in facts:
-            if stored != folded:
-                yield Difference(f"point {row.point}", f"{name}: {stored} stored, its charges say {folded}")
-        if not row.first_s <= point.first[1] <= point.to_s <= row.last_s:
-            yield Difference(f"point {row.point}", "its times do not enclose its charges")
-    for name in sorted(sums.points):
-        yield Difference(f"point {name}", "has charges and no state")
 
 
 def _receipt_of(row: TransferRow, entries: tuple[EntryRow, ...], sums: Sums) -> tuple[Any, ...]:
@@ -399,28 +283,3 @@ class _Groups:
         assert self._next is not None
         self._orphans.append(self._next[0])
         self._next = next(self._groups, None)
-
-
-class _Prices:
-    """Calendars of stored plans, unrolled piece by piece."""
-
-    def __init__(self, plans: Mapping[bytes, Plan]) -> None:
-        self._plans = plans
-        self._window = lru_cache(WINDOWS_KEPT)(self._unroll)
-
-    def parts(self, term: TermsRow, first: reference.Reading, last: reference.Reading) -> list[reference.Part]:
-        """Return what the reference makes of an interval under a plan; nothing when there is none."""
-        if term.tariff not in self._plans or last.at_s <= first.at_s:
-            return []
-        book = self._window(term.tariff, first.at_s // WINDOW_S, last.at_s // WINDOW_S)
-        low, high = reference.entry_at(book, first.at_s), reference.entry_at(book, last.at_s)
-        point = reference.Point(term.milli_per_count, term.modulus_counts, 0, 0, first)
-        counts = (last.raw - first.raw) % term.modulus_counts
-        try:
-            return reference.price(point, last, counts, book._replace(entries=book.entries[low : high + 2]))[0]
-        except reference.NoPrice:
-            return []
-
-    def _unroll(self, tariff: bytes, first: int, last: int) -> reference.Book:
-        from_s, to_s = first * WINDOW_S - DAY_S, (last + 1) * WINDOW_S + DAY_S
-        return reference.book_of(unroll(self._plans[tariff], NO_OPTIONS, from_s, to_s))

@@ -52,6 +52,11 @@ class StoredBooks:
     def charges(self) -> Iterator[ChargeRow]:
         return map(ChargeRow._make, self._stream("charges", sql.AUDIT_CHARGES))
 
+    def charge(self, seq: int, line: int) -> ChargeRow | None:
+        """Return one charge, None when there is none of this number."""
+        found = self._connection.execute(sql.AUDIT_CHARGE, {"seq": seq, "line": line}).fetchone()
+        return None if found is None else ChargeRow._make(found)
+
     def terms(self) -> Iterator[TermsRow]:
         return map(TermsRow._make, self._stream("terms", sql.AUDIT_TERMS))
 

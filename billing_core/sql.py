@@ -153,13 +153,15 @@ AUDIT_TRANSFERS: Final = """
     FROM transfer LEFT JOIN document d USING (seq) ORDER BY seq
 """
 AUDIT_ENTRIES: Final = "SELECT seq, account, nano FROM posted_entry ORDER BY seq, line"
-AUDIT_CHARGES: Final = """
+_CHARGE_LIST: Final = """
     SELECT seq, line, terms, raw_from, extract(epoch FROM time_from)::bigint, raw_to,
            extract(epoch FROM time_to)::bigint, extract(epoch FROM segment_from)::bigint,
            extract(epoch FROM segment_to)::bigint, rate, price_micro, milli, nano, tier, position_milli, kind,
            method, coalesce(reverses_seq, 0), coalesce(reverses_line, 0)
-    FROM charge ORDER BY seq, line
+    FROM charge
 """
+AUDIT_CHARGES: Final = f"{_CHARGE_LIST} ORDER BY seq, line"
+AUDIT_CHARGE: Final = f"{_CHARGE_LIST} WHERE seq = %(seq)s AND line = %(line)s"
 AUDIT_TARIFFS: Final = "SELECT hash, body FROM tariff_version"
 AUDIT_TERMS: Final = (
     "SELECT id, point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s"
