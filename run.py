@@ -71,7 +71,6 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.account_commands
     import billing_core.commands
     import billing_core.credit_commands
-    import billing_core.meter_commands
     import billing_core.replay_commands
     import billing_core.shadow_commands
     import billing_core.tenant_commands
@@ -112,7 +111,6 @@ def parser() -> argparse.ArgumentParser:
     billing_core.tenant_commands.add_commands(commands, ports, points_of_room)
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     billing_core.replay_commands.add_commands(commands, database_url, register_tags)
-    billing_core.meter_commands.add_commands(commands)
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
         add_options(parser)
