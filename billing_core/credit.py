@@ -17,7 +17,7 @@ from billing_core import credit_levels as levels
 from billing_core.columns import R_NANO, R_POINT, R_SEGMENT_FROM_S, R_SEGMENT_TO_S
 from billing_core.credit_guards import ClockGuard, MassGuard, RateGuard
 from billing_core.credit_holds import ALL, DISPUTE, MASS_HOLD, PAUSE, PERMIT, PROTECT, RELEASE, CreditEvent, Holds
-from billing_core.credit_levels import NORMAL, PENDING_STOP, STATES
+from billing_core.credit_levels import NORMAL, PENDING_STOP, PROTECTED, STATES
 from billing_core.credit_notices import NoticeDesk
 from billing_core.credit_rules import Kept, Remembered, Settings, Tenant
 from billing_core.credit_stops import Stop
@@ -101,7 +101,7 @@ class CreditControl:
             if (tenant := self._by_account.get(account)) is not None:
                 tenant.told.last_s[kind] = at_s
         self._holds = Holds(known.events)
-        self._mass.restore((stand.due_s for stand in known.kept if stand.due_s), known.events, now_s)
+        self._mass.restore({stand.account: stand.due_s for stand in known.kept}, known.events, now_s)
         rows = {tenant.spec.id: tenant.row for tenant in self._by_account.values()}
         costs = [(rows[account], hour, nano) for account, hour, nano in known.hours if account in rows]
         self.forecaster.costs.restore(now_s, np.array(costs, dtype=np.int64).reshape(-1, 3))
@@ -324,12 +324,12 @@ class CreditControl:
         state = levels.next_state(self._standing(tenant, committed_nano, work))
         before = (tenant.state, tenant.told_state, tenant.due_s)
         tenant.state = state
-        if not levels.is_exhausted(tenant.spec, committed_nano):
+        if state == PROTECTED or not levels.is_exhausted(tenant.spec, committed_nano):
             tenant.due_s = 0
             tenant.told.stands_again()
         elif state == PENDING_STOP and not tenant.due_s:
             tenant.due_s = now_s
-            self._mass.fell_due(now_s)
+            self._mass.fell_due(tenant.spec.id, now_s)
         if self._holds.find(PAUSE, tenant.spec.id) is None:
             days_left = float(self._outlook.days_left[tenant.row]) if self._outlook is not None else float("nan")
             self._desk.tell(tenant, now_s, committed_nano, days_left)

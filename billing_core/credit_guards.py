@@ -5,7 +5,7 @@ tenants owe money at the same time who did not owe any before.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from loguru import logger
@@ -24,7 +24,7 @@ class MassGuard:
     def __init__(self, percent: float, interval_s: float) -> None:
         self._percent = percent
         self._interval_s = interval_s
-        self._fell_due: deque[int] = deque()  # plant seconds
+        self._fell_due: dict[str, int] = {}  # account -> plant second; one who falls twice counts once
         self.held = False
         self.count = 0  # tenants that wait for it
 
@@ -32,22 +32,22 @@ class MassGuard:
         """Return how many of so many tenants may fall due within an interval."""
         return int(max(self._percent / 100 * tenants, LEAST_TENANTS_HELD))
 
-    def fell_due(self, at_s: int) -> None:
+    def fell_due(self, account: str, at_s: int) -> None:
         """Note that a tenant fell due."""
-        self._fell_due.append(at_s)
+        self._fell_due[account] = at_s
 
-    def restore(self, fell_due_s: Iterable[int], events: Iterable[CreditEvent], now_s: int) -> None:
+    def restore(self, fell_due_s: Mapping[str, int], events: Iterable[CreditEvent], now_s: int) -> None:
         """Go on where an earlier core stopped: a hold outlives it, and so does what a person released."""
         guarded = [event for event in events if event.verb in (MASS_HOLD, RELEASE)]
         released_s = max((event.at_s for event in guarded if event.verb == RELEASE), default=0)
         since_s = max(released_s, now_s - self._interval_s)
-        self._fell_due = deque(sorted(at_s for at_s in fell_due_s if at_s > since_s))
+        self._fell_due = {account: at_s for account, at_s in fell_due_s.items() if at_s > since_s}
         self.held = bool(guarded) and guarded[-1].verb == MASS_HOLD
 
     def judge(self, now_s: int, tenants: int, pending: int) -> None:
         """Hold when too many fell due; end the hold when nobody is due any more."""
-        while self._fell_due and self._fell_due[0] <= now_s - self._interval_s:
-            self._fell_due.popleft()
+        for account in [name for name, at_s in self._fell_due.items() if at_s <= now_s - self._interval_s]:
+            del self._fell_due[account]
         self.count = pending
         if len(self._fell_due) > self.most(tenants) and not self.held:
             self.held = True

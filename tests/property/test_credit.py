@@ -45,7 +45,7 @@ class Model:
         returns = protected or (self.balance >= 5 and not exhausted)
         cut = self.stop and not self.closed
         self.state = self._state(exhausted, cut, returns, protected)
-        if not exhausted:
+        if not exhausted or self.state == "protected":
             self.due_s = self.final_s = 0
             self.final_waiting = False
         elif self.state == "pending_stop" and not self.due_s:

@@ -3,12 +3,15 @@
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
+from billing_core.columns import R_NANO, R_POINT, R_SEGMENT_FROM_S, R_SEGMENT_TO_S, ROW_WIDTH
 from billing_core.credit import Wish
 from billing_core.credit_holds import ALL, DISPUTE, MASS_HOLD, PAUSE, PERMIT, PROTECT, RELEASE
 from billing_core.credit_levels import DECISIONS, NOTICES, STATES, Standing, next_state
 from billing_core.credit_rules import Remembered
+from billing_core.state import Checkpoint
 from scada.position import CLOSED, OPEN
 from scada.quality import BAD_NO_COMMUNICATION, GOOD
 from tests.docs.pages import table
@@ -257,6 +260,32 @@ def test_a_hold_keeps_the_supply_until_its_time_or_its_end(verb: str, who: str, 
         assert "final" in bench.kinds()
 
 
+def test_the_end_of_a_protection_begins_the_clock_anew() -> None:
+    bench = Bench(settings(notice_lead_s=3.0 * DAY))
+    bench.pay(0, -20)
+    bench.scan()
+    bench.scan(2 * DAY)
+    bench.event(PROTECT, "t0", bench.at_s + 2 * DAY)
+    bench.scan()
+    assert bench.scan(2 * DAY - 1) == []
+    assert bench.scan(3 * DAY - 10) == []
+    assert bench.kinds().count("final") >= 2
+    assert len(bench.scan(10)) == 1
+
+
+def test_charges_go_to_whoever_pays_for_the_point() -> None:
+    bench = Bench()
+    bench.scan()
+    rows = np.zeros((2, ROW_WIDTH), dtype=np.int64)
+    rows[:, R_SEGMENT_FROM_S], rows[:, R_SEGMENT_TO_S], rows[:, R_NANO] = NOON_S - 10, NOON_S, (3, 4)
+    rows[:, R_POINT] = 0, 1
+    checkpoint = Checkpoint(1, NOON_S, rows, rows[:0, 0], rows[:0], rows[0])
+    bench.control.adopt(account(1, breakers=("b1",)), 1, [0, 1], bench.at_s)
+    bench.control.adopt(account(0, breakers=("b0",)), 0, [], bench.at_s)
+    bench.control.charged(checkpoint)
+    assert bench.control.forecaster.costs.nano.sum(axis=1)[:2].tolist() == [0, 7]
+
+
 def test_protection_brings_the_supply_back_and_only_credits_own() -> None:
     bench = Bench()
     bench.work.tags.value[1] = OPEN  # somebody else opened it
@@ -341,6 +370,15 @@ def test_the_mass_guard_counts_a_whole_interval_and_darkens_no_more_than_it_says
         dark += len(bench.scan(10 * MINUTE)) + len(bench.scan(10 * MINUTE))
     most = int(0.05 * TENANTS)
     assert (bench.control.held, dark) == (True, most)
+
+
+def test_one_who_falls_due_again_and_again_is_no_crowd() -> None:
+    bench = Bench(settings(hold_interval_s=float(DAY)))
+    for _ in range(10):
+        for yuan in (-20, 100):
+            bench.pay(0, yuan)
+            bench.scan()
+    assert not bench.control.held
 
 
 # ---- a new core
