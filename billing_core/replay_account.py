@@ -155,19 +155,22 @@ def _charge_step(seq: int, compared: Compared, supply: Supply, tally: Tally) -> 
     return Step(seq, shown.segment_to_s, compared, supply, text=compared.text)
 
 
-def settled_fault(document: Mapping[str, Any] | None, entries: Iterable[tuple[str, int]], mine: Container[str]) -> str:
+def settled_fault(
+    document: Mapping[str, Any] | None, entries: Iterable[tuple[str, int]], mine: Container[str] | None = None
+) -> str:
     """Return how entries differ from what the document of a settlement makes of its inputs, "" when they do not.
 
-    mine   ledger accounts that are looked at
+    mine   ledger accounts that are looked at; None: all
     """
     if document is None or document.get("form") not in settlement.FORMS:
         return ""
     expected, found = Counter[str](), Counter[str]()
     for account, nano in settlement.recompute(document):
-        expected[account] += nano if account in mine else 0
+        expected[account] += nano
     for account, nano in entries:
-        found[account] += nano if account in mine else 0
-    differing = sorted(account for account in expected.keys() | found.keys() if expected[account] != found[account])
+        found[account] += nano
+    seen = (account for account in expected.keys() | found.keys() if mine is None or account in mine)
+    differing = sorted(account for account in seen if expected[account] != found[account])
     return "; ".join(f"{name}: {found[name]} nano posted, its document makes {expected[name]}" for name in differing)
 
 

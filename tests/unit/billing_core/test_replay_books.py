@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from billing_core.commands import run_audit
 from billing_core.engine import BillingEngine
 from billing_core.plan import Plan, Slot, TierOptions, Tiers
 from billing_core.points import AccountSpec, PointSpec
@@ -196,6 +197,8 @@ def test_replay_equals_the_ledger(postgres_dsn: str, seed: int) -> None:
     code, printed = replayed(postgres_dsn, all=True)
     assert code == 0, printed
     assert printed.rstrip().endswith("0 differences")
+    with contextlib.redirect_stdout(io.StringIO()) as audited:
+        assert run_audit(postgres_dsn) == 0, audited.getvalue()
     for account in ("t1", "t2", "t3"):
         code, printed = replayed(postgres_dsn, account=account)
         assert code == 0, printed[-2000:]
