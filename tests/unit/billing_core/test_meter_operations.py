@@ -8,6 +8,8 @@ import pytest
 
 from billing_core.audit import audit
 from billing_core.reader import open_books
+from billing_core.replay_all import Summary, replay_all
+from billing_core.replay_reader import open_replay
 from scada.errors import Refused
 from scada.operations import Who
 from tests.unit.billing_core.counter import Till, till
@@ -47,6 +49,8 @@ def put(opened: Till, raw: int, row: int = 1, gap_s: int = 1) -> None:
 def sound(dsn: str) -> None:
     with open_books(dsn) as books:
         assert [str(difference) for difference in audit(books)] == []
+    with open_replay(dsn) as again:
+        assert [str(fault) for fault in replay_all(again, Summary())] == []
 
 
 def stored(opened: Till, row: int = 1) -> tuple[int, int, int]:
