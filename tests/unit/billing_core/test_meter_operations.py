@@ -191,3 +191,37 @@ async def test_who_may_not_and_what_is_not_there(postgres_dsn: str) -> None:
         with pytest.raises(Refused, match=r"meter.not-configured"):
             await tell(opened, "meter.swap", point="p2", old_final="10.00", new_first="0", new_meter="m9")
         assert opened.live("t1") == 100 * YUAN
+
+
+@in_loop
+async def test_the_final_register_of_a_swapped_meter_is_corrected_afterwards(postgres_dsn: str) -> None:
+    """12400.00 was misread for 12390.00: 10.00 x 40 = 400 kWh go back, and what is billed now goes on."""
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_234_567)
+        put(opened, 35, gap_s=3600)
+        done = await tell(opened, "meter.swap", point="p2", old_final="12400.00", new_first="0.35", ratio="30")
+        put(opened, 360, gap_s=3600)
+        await opened.commit()
+        _, milli, nano = stored(opened)
+        back = await tell(opened, "meter.late", point="p2", readings=[[done["final_s"], "12390.00"]])
+        assert back["milli"] == -400_000
+        put(opened, 370, gap_s=60)
+        assert stored(opened)[:2] == (370, milli - 400_000 + 3_000)
+        assert stored(opened)[2] == nano + back["nano"] + 3_000 * PEAK_NANO
+        again = await tell(opened, "meter.late", point="p2", readings=[[done["final_s"], "12395.00"]], key="twice")
+        assert again["milli"] == 200_000
+        await opened.commit()
+        assert opened.live("t2") == -stored(opened)[2]
+        sound(postgres_dsn)
+
+
+@in_loop
+async def test_what_stands_after_a_restart_is_what_was_restated(postgres_dsn: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        put(opened, 1_040, gap_s=2400)
+        await tell(opened, "meter.late", point="p2", readings=[[BEGIN_S + 1200, "10.30"]])
+        before = stored(opened)
+    async with till(postgres_dsn) as opened:
+        assert stored(opened) == before
+        sound(postgres_dsn)
