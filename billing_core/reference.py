@@ -7,6 +7,7 @@ again. Rule: no numba, no numpy, no shared code with the kernel; when the two di
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 from billing_core.columns import (
@@ -195,7 +196,8 @@ def price(point: Point, reading: Reading, counts: int, book: Book) -> tuple[list
 
 def borders(first_s: int, last_s: int, book: Book) -> list[tuple[int, int, int]]:
     """Return (from, to, index of the entry) for every entry between two instants. Raises NoPrice."""
-    cuts = [entry[E_START_S] for entry in book.entries if first_s < entry[E_START_S] < last_s]
+    later = (entry[E_START_S] for entry in book.entries[entry_at(book, first_s) + 1 :])
+    cuts = list(takewhile(lambda start_s: start_s < last_s, later))
     found = []
     for from_s, to_s in zip([first_s, *cuts], [*cuts, last_s], strict=True):
         index = entry_at(book, from_s)

@@ -4,17 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing_core import fences, rate_registers
-from billing_core.bounds import PRICE_MICRO_MAX, RATE_MAX, SECONDS_MAX, TOTAL_MAX, check_bounds
-from billing_core.columns import HELD, S_BILLED_MILLI, S_HELD
+from billing_core import fences, rate_registers, reference
+from billing_core.bounds import PRICE_MICRO_MAX, RATE_MAX, SECONDS_MAX, TOTAL_MAX, UPLIFT_NANO_MAX, check_bounds
+from billing_core.columns import HELD, KIND_METERED, S_BILLED_MILLI, S_HELD, T_READING_MAX_MILLI
 from billing_core.compiled import compiled
 from billing_core.desk import INT
 from billing_core.engine import BillingEngine
-from billing_core.plan import Slot
+from billing_core.plan import NO_OPTIONS, Slot, TierOptions, Tiers
+from billing_core.points import AccountSpec, PointSpec
+from billing_core.schedule import unroll
 from scada.errors import ConfigurationError
+from scada.image import Columns, Layout
+from scada.scan import Instant
 from tests.plans import part, plan
 from tests.unit.billing_core.park import ACCOUNTS, POINTS, TARIFFS, Park
 
@@ -87,3 +91,57 @@ def test_totals_that_would_leave_the_scale_are_held() -> None:
     park.step(1, 1, 1)
     assert HELD[park.engine._state[0, S_HELD]] == "limit"
     assert park.engine._state[0, S_BILLED_MILLI] == TOTAL_MAX
+
+
+VOLUME = Tiers("volume", "month", (1_000, UPLIFT_NANO_MAX // 10**6))
+ONE = PointSpec("p", "m", 0, 0, "electricity", "kWh", 1, TOTAL_MAX, RATE_MAX)
+PAYER = AccountSpec("t", "", "", "CNY", 0, 0, 0, 0, 0, False, ())
+IMAGE = Layout({"tags": 0, "points": 1, "accounts": 1, "alarms": 0}, b"\0" * 32)
+
+
+def test_a_volume_plan_whose_uplift_could_leave_the_scale_is_refused() -> None:
+    assert not check_bounds([ONE], [plan("v", {2: 10**6}, tiers=VOLUME)])
+    assert check_bounds([ONE], [plan("v", {2: 10**6 + 1}, tiers=VOLUME)])
+    wider = replace(VOLUME, household_from=5, household_add_milli=1)
+    large = replace(ONE, options=TierOptions(household=5))
+    assert check_bounds([large], [plan("v", {2: 10**6}, tiers=wider)])
+
+
+LARGE = st.integers(0, 60).flatmap(lambda bits: st.integers(0, 2**bits))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.integers(0, PRICE_MICRO_MAX), min_size=3, max_size=3),
+    st.lists(st.integers(1, 2**57), min_size=2, max_size=2, unique=True).map(sorted),
+    st.sampled_from(["graduated", "volume"]),
+    LARGE.map(lambda value: max(1, value)),
+    st.lists(st.tuples(st.integers(1, 2**31), LARGE), min_size=1, max_size=6),
+)
+def test_at_any_scale_the_kernel_agrees_with_plain_integers_or_holds(
+    prices: list[int], bounds: list[int], mode: str, per_count: int, steps: list[tuple[int, int]]
+) -> None:
+    """Terms, prices and readings up to the limits: no sum wraps, and what would pass a limit is held."""
+    tiers = Tiers(mode, "year", tuple(bounds))  # type: ignore[arg-type]
+    tariff = plan("t", {2: tuple(prices)}, tiers=tiers)
+    modulus = TOTAL_MAX // per_count
+    point = replace(ONE, milli_per_count=per_count, modulus_counts=modulus)
+    if check_bounds([point], [tariff]):
+        return
+    engine, work = BillingEngine([point], [PAYER], [tariff]), Columns.private(IMAGE)
+    model = reference.Point(per_count, modulus, RATE_MAX, int(engine._supplies.table[0, T_READING_MAX_MILLI]))
+    at_s, raw = 1_767_225_600, 0
+    book = reference.book_of(unroll(tariff, NO_OPTIONS, at_s - 86_400, at_s + 20_000_000))
+    for scan, (gap_s, counts) in enumerate([(0, 0), *steps]):
+        at_s, raw = at_s + gap_s % 3_000_000, (raw + counts) % modulus
+        work.points.raw[0], work.points.quality[0], work.points.source_time[0] = raw, 0, at_s * 10**9
+        engine.bill(Instant(scan + 1, at_s * 10**9, 0), work)
+        reference.bill(model, reference.Reading(raw, at_s), book)
+        if HELD[work.points.held[0]] == "limit":
+            charged = sum(part.nano for part in model.parts)
+            billed = sum(part.milli for part in model.parts if part.kind == KIND_METERED)
+            assert max(abs(charged), billed) > TOTAL_MAX
+            return
+        assert work.points.charged_nano[0] == sum(part.nano for part in model.parts)
+        assert work.accounts.balance_nano[0] == -work.points.charged_nano[0]
+        assert work.points.held[0] == model.held
