@@ -142,6 +142,20 @@ def test_a_household_widens_every_bound_and_a_partial_first_year_narrows_it() ->
     assert starts(partial, TierOptions(0, january_s))[0][1] == 2_160_000
 
 
+@pytest.mark.parametrize(
+    ("opened", "months"),
+    [((2026, 1, 20), 12), ((2026, 1, 21), 12), ((2026, 2, 19), 12), ((2026, 2, 20), 11), ((2026, 3, 15), 11),
+     ((2026, 12, 20), 1), ((2027, 1, 19), 1), ((2025, 12, 1), 12)],
+)  # fmt: skip
+def test_months_of_a_first_year_are_counted_from_settlement_day_to_settlement_day(
+    opened: tuple[int, int, int], months: int
+) -> None:
+    opened_s = int(datetime(*opened, 9, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp())
+    settled = Tiers("graduated", "year", (1_200, 2_400), settlement_day=20, prorate_first=True)
+    periods = dict(starts(settled, TierOptions(0, opened_s)))
+    assert periods["2026-01-20 00:00"] == 100 * months
+
+
 def test_a_new_version_inside_a_period_carries_the_position_on() -> None:
     rise_s = int(datetime(2026, 5, 5, 3, 17, tzinfo=UTC).timestamp())
     versions = (

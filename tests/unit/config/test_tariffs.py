@@ -1,5 +1,6 @@
 """Tariffs of a configuration: slips are named, and what loads is what the file says, exactly."""
 
+import json
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
@@ -316,3 +317,46 @@ def test_a_slot_over_midnight_wraps_within_kinds_of_day_and_goes_on_to_the_next_
         frozenset({"working"}): [(0, 360, 3), (360, 1320, 1), (1320, 1440, 3)],
         frozenset({"weekend"}): [(0, 1440, 3)],
     }
+
+
+SUMMER = 'season = [{ id = "summer", ranges = [{ first = "07-01", last = "09-30" }] }, { id = "other" }]\n'
+# Sample tables of about 2021: hours of (days, seasons) in the order of the file, as (from, to, rate).
+CITIES = {
+    "shanghai": (
+        SUMMER,
+        [(8, 11, "peak", ""), (13, 15, "peak", "summer"), (18, 21, "peak", ""), (6, 8, "flat", ""),
+         (11, 13, "flat", ""), (13, 15, "flat", "other"), (15, 18, "flat", ""), (21, 22, "flat", ""),
+         (22, 6, "valley", "")],
+        "valley 0, flat 6, peak 8, flat 11, peak 13, flat 15, peak 18, flat 21, valley 22",
+    ),
+    "shanghai-home": ("", [(6, 22, "peak", ""), (22, 6, "valley", "")], "valley 0, peak 6, valley 22"),
+    "hainan": (
+        "",
+        [(10, 12, "peak", ""), (16, 22, "peak", ""), (23, 7, "valley", ""), (7, 10, "flat", ""), (12, 16, "flat", ""),
+         (22, 23, "flat", "")],
+        "valley 0, flat 7, peak 10, flat 12, peak 16, flat 22, valley 23",
+    ),
+    "hunan": (
+        "",
+        [(19, 22, "sharp", ""), (8, 11, "peak", ""), (15, 19, "peak", ""), (7, 8, "flat", ""), (11, 15, "flat", ""),
+         (22, 23, "flat", ""), (23, 7, "valley", "")],
+        "valley 0, flat 7, peak 8, flat 11, peak 15, sharp 19, flat 22, valley 23",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("city", CITIES)
+def test_sample_tables_of_cities(copy: "Copy", city: str) -> None:
+    head, hours, expected = CITIES[city]
+    lines = [
+        f'{{ start = "{a:02}:00", end = "{b:02}:00", rate = "{rate}", seasons = {json.dumps([s] if s else [])} }},'
+        for a, b, rate, s in hours
+    ]
+    prices = "price = { sharp = 4, peak = 3, flat = 2, valley = 1 }\n"
+    copy.append("tariffs.toml", f"\n{HEAD}{head}{prices}slot = [{''.join(lines)}]\n")
+    found = version(load(copy.folder).plans, "x")
+    (july,) = tables_at(found, date(2026, 7, 1).toordinal())
+    told = ", ".join(f"{RATES[slot.rate]} {slot.start_minute // 60}" for slot in found.tables[july].slots)
+    assert told == expected
+    (october,) = tables_at(found, date(2026, 10, 1).toordinal())
+    assert (july == october) == (not head)
