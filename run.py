@@ -106,9 +106,9 @@ def parser() -> argparse.ArgumentParser:
     billing_core.shadow_commands.add_shadow(tariff, database_url, config.tariff_commands.plans_of_file)
     drivers.commands.add_commands(commands)
     billing_core.commands.add_commands(commands, database_url)
-    ports = billing_core.account_commands.Ports(database_url, prove)
+    ports = billing_core.account_commands.Ports(database_url, hmi.commands.prover(database_url))
     billing_core.account_commands.add_commands(commands, ports)
-    billing_core.tenant_commands.add_commands(commands, ports, points_of_room)
+    billing_core.tenant_commands.add_commands(commands, ports, config.commands.points_of_room)
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     billing_core.replay_commands.add_commands(commands, database_url, register_tags)
     hmi.commands.add_commands(commands, database_url)
@@ -170,20 +170,6 @@ def database_url(args: argparse.Namespace) -> str:
         args.stack.callback(_end_server, subprocess.Popen(words))
     embedded_postgres.wait_ready(server_dsn, DATABASE_START_S)
     return embedded_postgres.dsn(data.sockets)
-
-
-def prove(args: argparse.Namespace, login: str, password: str) -> str:
-    """Return the role of a person who proves themself at the command line, as a second person does."""
-    from hmi.proof import prove
-
-    return prove(database_url(args), login, password)
-
-
-def points_of_room(args: argparse.Namespace, room: str) -> list[str]:
-    """Return the supply points of a room of the configured plant."""
-    from config.rooms import points_of_room
-
-    return points_of_room(_plant(args), room)
 
 
 def _end_server(server: "subprocess.Popen[bytes]") -> None:
@@ -398,12 +384,15 @@ async def field_room(room: "Room", args: argparse.Namespace) -> None:
 
 
 async def core_room(room: "Room", args: argparse.Namespace) -> None:
+    from billing_core.expiry import expire_subsidies
     from scada import link
     from scada.operations import OperationDesk
     from scada.requests import Requests
 
     core, operations = build_core(room, _plant(args))
-    requests = Requests(core, room.clock, OperationDesk(operations))
+    desk = OperationDesk(operations)
+    core.also.append(lambda: expire_subsidies(desk.perform, lambda: core.books_open))
+    requests = Requests(core, room.clock, desk)
     listening = link.serve(room.reactor, room.data.core_socket, requests.handlers())
     try:
         await core.run()

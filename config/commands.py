@@ -43,3 +43,10 @@ def summary(plant: Plant) -> str:
         f" {len(plant.points)} supply points, {len(plant.accounts)} accounts, {len(plant.breakers)} switches,"
         f" {len(plant.tags)} tags, {len(plant.alarms)} alarms"
     )
+
+
+def points_of_room(arguments: argparse.Namespace, room: str) -> list[str]:
+    """Return the supply points of a room of the plant of `--config`. Refused "room.unknown", "room.ambiguous"."""
+    from config.rooms import points_of_room
+
+    return points_of_room(load(arguments.config), room)

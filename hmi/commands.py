@@ -39,3 +39,14 @@ def _run(arguments: argparse.Namespace, dsn: str) -> int:
     from hmi.user_command import run
 
     return run(arguments.action, arguments, dsn)
+
+
+def prover(resolve_dsn: ResolveDsn) -> Callable[[argparse.Namespace, str, str], str]:
+    """Return what tells the role of a person by login and password; Refused when they prove nothing."""
+
+    def prove(arguments: argparse.Namespace, login: str, password: str) -> str:
+        from hmi.proof import prove
+
+        return prove(resolve_dsn(arguments), login, password)
+
+    return prove

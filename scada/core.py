@@ -5,7 +5,7 @@ copies, drains) is a task that repeats its work until it succeeded. `run.py` fil
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -75,6 +75,7 @@ class Core:
         self.account_rows: Mapping[str, int] = {account: row for row, account in enumerate(accounts)}
         self._checkpoint_s = checkpoint_s
         self.books_open = False
+        self.also: list[Callable[[], Coroutine[Any, Any, None]]] = []  # further tasks, alive as long as the core
         self._outlook: Any = None
         self._committed_mono_ns = room.clock.mono_ns()
         self._alarms_from_ns = self._committed_mono_ns + int(ALARM_PATIENCE_S * NS_PER_S)
@@ -258,6 +259,7 @@ class Core:
             asyncio.create_task(self._keep_books(), name="books"),
             asyncio.create_task(self._keep_records(), name="records"),
             asyncio.create_task(self._follow_commands(), name="commands"),
+            *(asyncio.create_task(task()) for task in self.also),
         ]
         try:
             done, _ = await asyncio.wait([*tasks, scanning], return_when=asyncio.FIRST_COMPLETED)
