@@ -1,5 +1,6 @@
 """The life of a tenant over the command line of a running system: move-out, opening, money, restart, reconciliation."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Callable
@@ -8,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from hmi import users
+from hmi.passwords import PasswordHashes
+from scada import embedded_postgres
+from scada.database import Database
 from tests.plant.park import Park, wait_for
 
 pytestmark = pytest.mark.plant
@@ -19,6 +24,21 @@ def told(park: Park, *words: str, code: int = 0, text: str = "") -> Any:
     done = subprocess.run(park.command(*words, "--json"), capture_output=True, text=True, input=text, check=False)
     assert done.returncode == code, (words, done.stdout, done.stderr)
     return json.loads(done.stdout) if done.stdout.strip() else done.stderr
+
+
+def second_person(park: Park) -> None:
+    """Give bob of the finance office a password of his own."""
+
+    async def enter() -> None:
+        database = Database(embedded_postgres.dsn(park.data.sockets), "users")
+        hashes = PasswordHashes()
+        async with database.transaction() as cursor:
+            await users.add(cursor, "bob", "", "finance")
+            await users.set_password(cursor, "bob", hashes.hash_blocking("correct horse"), must_change=False)
+        hashes.close()
+        await database.close()
+
+    asyncio.run(enter())
 
 
 @pytest.mark.timeout(180)
@@ -53,12 +73,21 @@ def test_a_tenant_moves_out_and_another_moves_in(make_park: Callable[..., Park],
     assert found["posted"][0]["order"] == "w-2"
     pending = told(park, "account", "refund", "noodles", "1.23", "--reason", "x", "--channel", "transfer")
     assert pending["entries"][0] == ["wallet:noodles", -1_230_000_000]
+    second_person(park)
+    waiting = told(
+        park, "account", "correct", "noodles", "300", "--against", "writeoff", "--reason", "leak", "--key", "c", code=1
+    )
+    assert waiting["code"] == "approval.correction"
+    assert [entry["key"] for entry in told(park, "account", "approvals")] == ["c"]
+    assert "login.wrong" in told(park, "account", "approve", "c", "--as", "bob", code=1, text="wrong\n")
+    agreed = told(park, "account", "approve", "c", "--as", "bob", text="correct horse\n")
+    assert (agreed["approved_by"], agreed["entries"][0]) == ("bob", ["wallet:noodles", 300 * 10**9])
 
     park.stop()
     park.start(speed=60)
     wait_for(
-        lambda: told(park, "account", "show", "noodles")["balance_nano"] < 154 * 10**9, 60, "the room does not pay"
+        lambda: told(park, "account", "show", "noodles")["balance_nano"] < 454 * 10**9, 60, "the room does not pay"
     )
-    assert told(park, "account", "topup", "noodles", "5", "--key", "after")["balance_nano"] < 160 * 10**9
+    assert told(park, "account", "topup", "noodles", "5", "--key", "after")["balance_nano"] < 460 * 10**9
     assert {row["account"]: row["state"] for row in told(park, "tenant", "list")}["noodles"] == "open"
     assert park.audit()[0] == 0, park.audit()[1]
