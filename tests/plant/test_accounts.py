@@ -91,3 +91,5 @@ def test_a_tenant_moves_out_and_another_moves_in(make_park: Callable[..., Park],
     assert told(park, "account", "topup", "noodles", "5", "--key", "after")["balance_nano"] < 460 * 10**9
     assert {row["account"]: row["state"] for row in told(park, "tenant", "list")}["noodles"] == "open"
     assert park.audit()[0] == 0, park.audit()[1]
+    replay = subprocess.run(park.command("replay", "--all"), capture_output=True, text=True, check=False)
+    assert replay.returncode == 0, replay.stdout + replay.stderr

@@ -6,7 +6,9 @@ from typing import Any
 from tests.unit.billing_core.counter import BOB, FEN, Till, till
 from tests.unit.billing_core.park import YUAN
 from tests.unit.billing_core.test_account_operations import balance, refused
-from tests.unit.billing_core.test_store import assert_clean, query, run
+from tests.unit.billing_core.test_replay_books import replayed
+from tests.unit.billing_core.test_store import assert_clean as assert_audited
+from tests.unit.billing_core.test_store import query, run
 
 NEW: Mapping[str, Any] = {
     "id": "noodles",
@@ -25,6 +27,13 @@ NEW: Mapping[str, Any] = {
         {"id": "noodles-water", "points": ["p3"], "channel": "wechat", "opening_minor": 3000},
     ],
 }
+
+
+def assert_clean(dsn: str) -> None:
+    """The books are whole, and every charge comes out of its readings and tenancies again."""
+    assert_audited(dsn)
+    code, printed = replayed(dsn, all=True)
+    assert code == 0, printed
 
 
 def ticked(core: Till, *counts: int, gap_s: int = 60) -> None:
@@ -88,6 +97,25 @@ def test_a_preset_is_stored_and_opened_with_one_command(postgres_dsn: str) -> No
                 "noodles",
                 "noodles-water",
             ]
+
+    run(test)
+    assert_clean(postgres_dsn)
+
+
+def test_tiers_stay_with_the_room_or_begin_anew(postgres_dsn: str) -> None:
+    async def test() -> None:
+        async with till(postgres_dsn) as core:
+            done = await opened(core)
+            assert all("position_milli" not in entry or entry["position_milli"] is None for entry in done["registers"])
+            ticked(core, 0, 5, 0)
+            shown = await core.ask("tenant.preview", account="noodles")
+            heir = {"id": "rice", "name_zh": "饭", "name_en": "Rice", "accounts": [{"id": "rice", "points": ["p2"]}]}
+            given = {"account": "noodles", "token": shown["token"], "key": "over", "reason": "x", "carry": True}
+            await core.ask("tenant.hand-over", **given, successor={**heir, "reset_tiers": True, "household": 3})
+            point = core.park.engine.point(1)
+            assert (point.options.household, point.options.opened_s) == (3, core.clock.now_s)
+            ticked(core, 0, 5, 0)
+            await core.commit()
 
     run(test)
     assert_clean(postgres_dsn)
