@@ -118,7 +118,8 @@ class Clerk:
         entry["gap_milli"] = target.gap_milli
         moved = (after.meter, after.modulus_counts) != (before.meter, before.modulus_counts)
         if target.first_raw is not None:
-            self._rebase(row, target.first_raw, max(self._now_s, int(state[S_LAST_S])))
+            begun_s = self._now_s if target.at_s is None else min(target.at_s, self._now_s)
+            self._rebase(row, target.first_raw, max(begun_s, int(state[S_LAST_S])))
         elif target.final_raw is not None or moved:
             self._rebase(row, int(state[S_LAST_RAW]), int(state[S_LAST_S]))
         if not 0 <= state[S_LAST_RAW] < after.modulus_counts:

@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
     swap.add_argument("--new-meter", default="", help="device that supply_points.csv names (default: the same address)")
     swap.add_argument("--ratio", default="", help="CT or CT/PT of the new meter (default: the configured one)")
     swap.add_argument("--gap-estimate", default="0", help="used between the two registers, in units; marked estimated")
+    swap.add_argument("--at", default="", help="when it was swapped: 2026-11-01T08:03:00+08:00 (default: now)")
     swap.add_argument("--serial", default="", help="number on the new meter's nameplate")
     swap.add_argument("--preview", action="store_true", help="show what would be billed, change nothing")
     ratio = _verb(verbs, "ratio", "bill on by another ratio of the transformers", _ratio)
@@ -90,6 +91,7 @@ def _swap(args: argparse.Namespace) -> int:
     given = {
         name: getattr(args, name) for name in ("old_final", "new_first", "new_meter", "ratio", "serial", "preview")
     }
+    given["at_s"] = second_of(args.at) if args.at else 0
     return _do(args, "swap", given | {"gap": args.gap_estimate})
 
 

@@ -62,6 +62,7 @@ class SwapArguments:
     ratio: str = ""  # CT or CT/PT of the new meter; the configured one when empty
     gap: str = "0"  # what was used between the two, estimated, in units
     serial: str = ""  # of the new meter
+    at_s: int = 0  # UTC second of the swap; 0: now. What the new meter counted since then is billed
     preview: bool = False
 
 
@@ -149,7 +150,7 @@ class MeterDesk:
         target = self._swapped(row, arguments, live, configured)
         assert target.final_raw is not None
         now_s = self._office.clock.utc_ns() // 1_000_000_000
-        final_s = max(now_s, standing.last_s + 1)
+        final_s = max(arguments.at_s or now_s, standing.last_s + 1)
         old = meter_rules.price_of(live, engine.plans[live.tariff], standing, target.final_raw, final_s)
         facts = {
             "old_meter": live.meter,
@@ -190,6 +191,7 @@ class MeterDesk:
             final_raw=counts_of(arguments.old_final, old_unit, live.modulus_counts),
             first_raw=counts_of(arguments.new_first, new_unit, configured.modulus_counts),
             gap_milli=milli_of(arguments.gap),
+            at_s=arguments.at_s or None,
         )
 
     async def ratio(self, who: Who, arguments: RatioArguments) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class Target:
     max_milli_per_s: int | None = None
     final_raw: int | None = None  # last register under the old terms, in old counts ...
     at_s: int | None = None  # ... and when it was read, UTC; not after the last scan; None: the last scan
-    first_raw: int | None = None  # first register under the new terms, in new counts, at the last scan
+    first_raw: int | None = None  # first register under the new terms, in new counts, at that time, too
     gap_milli: int = 0  # what was used between the two, estimated; charged at the price of the last scan
     position_milli: int | None = None  # carried tier position of the period in force (旧表基础电量)
 

@@ -81,6 +81,23 @@ async def test_a_meter_swap_bills_both_lives(postgres_dsn: str) -> None:
 
 
 @in_loop
+async def test_what_the_new_meter_counted_before_the_swap_was_entered_is_billed(postgres_dsn: str) -> None:
+    """Swapped at 07:50, entered at 08:40: the new meter's 3.25 x 30 kWh since then are no jump."""
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_234_567)
+        put(opened, 1_234_600, gap_s=60)
+        put(opened, 360, gap_s=3600)
+        at_s = BEGIN_S + 600
+        wish = {"point": "p2", "old_final": "12400.00", "new_first": "0.35", "ratio": "30", "at_s": at_s}
+        done = await tell(opened, "meter.swap", **wish)
+        assert (done["final_s"], done["first_s"]) == (at_s, at_s)
+        put(opened, 361, gap_s=1)
+        assert stored(opened)[:2] == (361, 2_270_700 + 300)
+        await opened.commit()
+        sound(postgres_dsn)
+
+
+@in_loop
 async def test_the_gap_of_a_swap_is_estimated_and_marked(postgres_dsn: str) -> None:
     async with till(postgres_dsn) as opened:
         put(opened, 1_000)
