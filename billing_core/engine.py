@@ -19,10 +19,8 @@ from billing_core.columns import (
     HELD,
     NEVER,
     NO_PRICE,
-    NO_REGISTER,
     R_NANO,
     R_TERMS,
-    RATES_MOST,
     ROW_WIDTH,
     S_BILLED_MILLI,
     S_CHANGED_SCAN,
@@ -43,7 +41,6 @@ from billing_core.desk import Desk
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.rate_check import RateCheck
-from billing_core.rate_registers import SPLIT_HEIGHT
 from billing_core.schedule import Schedules, unroll_all
 from billing_core.state import (
     STANDING,
@@ -59,6 +56,7 @@ from billing_core.state import (
     hold_changed_meters,
 )
 from billing_core.supplies import Supplies
+from billing_core.tables import desk_of, fences_of, rate_registers_of
 from billing_core.zones import DAY_S
 from scada.clock import NS_PER_S
 from scada.errors import ConfigurationError, Refused
@@ -73,10 +71,6 @@ ROWS_LEAST: Final = 65_536  # 22 years of eight borders a day for one point: any
 ROWS_PER_POINT: Final = 64  # four days of eight borders, two rows each, without a data base
 BEHIND_TOLD_S: Final = 60  # a clock that is set right moves by seconds
 STATE_REFRESH_S: Final = 60  # a still register's source time is saved this often, so that a restart splits fairly
-
-FENCES_FROM: Final = Desk._fields.index("last_raw")
-FENCE_TYPES: Final = (np.int64, np.uint32, np.uint32, np.int64, np.uint32, np.int32, np.int32, np.int64, np.uint32)
-SHOWN_OF_POINTS: Final = ("billed_milli", "charged_nano", "price_micro", "rate", "held", "changed_scan")
 
 
 class Waiting(NamedTuple):
@@ -107,7 +101,7 @@ class BillingEngine:
         most = max(ROWS_LEAST, ROWS_PER_POINT * len(points)) if room is None else room
         self._rows = np.zeros((most + len(points), ROW_WIDTH), dtype=np.int64)
         self._rated = np.array([row for row, point in enumerate(points) if point.rate_registers], dtype=np.int64)
-        self._rate_raw = np.full((len(points) if len(self._rated) else 0, RATES_MOST), NO_REGISTER, dtype=np.int64)
+        self._rate_raw = rate_registers_of(len(points) if len(self._rated) else 0)
         self.waiting = Waiting(0, 0)
         self.restore(fresh_state(len(points), len(accounts)))
 
@@ -127,10 +121,7 @@ class BillingEngine:
         self._committed[: len(state.committed_nano)] = state.committed_nano
         self._balance = self._committed.copy()
         self._work: Columns | None = None
-        self._fences = {
-            name: np.zeros(len(points), dtype=kind)
-            for name, kind in zip(Desk._fields[FENCES_FROM:], FENCE_TYPES, strict=False)
-        }
+        self._fences = fences_of(len(points))
         self._clock = np.zeros(2, dtype=np.int64)
         self._seq = state.checkpoint_seq
         self._latest_s = state.plant_time_s
@@ -448,23 +439,10 @@ class BillingEngine:
         old_to_s = self._schedules.to_s if self._schedules is not None else NEVER
         found = self._schedules = unroll_all(self._supplies.pairs(), from_s, self._now_s + SCHEDULE_AHEAD_S)
         points, accounts = self._work.points, self._work.accounts
-        self._desk = Desk(
-            terms=self._supplies.table,
-            state=self._state,
-            rate_raw=self._rate_raw,
-            split=np.zeros((SPLIT_HEIGHT, RATES_MOST), dtype=np.int64),
-            now_s=self._clock,
-            **self._fences,
-            **{name: getattr(points, name) for name in SHOWN_OF_POINTS},
-            balance_nano=self._balance,
-            account_scan=accounts.changed_scan[: len(self._balance)],
-            rows=self._rows,
-            entries=found.entries,
-            prices=found.prices,
-            bounds=found.bounds,
-            volume=found.volume,
-            first=found.first,
-        )
+        self._desk = desk_of(
+            self._supplies.table, self._state, self._fences, points, self._balance,
+            accounts.changed_scan[: len(self._balance)], self._rows, found, self._clock, self._rate_raw,
+        )  # fmt: skip
         charging.renew_all(self._desk, old_to_s)
         fences.raise_all(self._desk)
         self._border_s = 0

@@ -67,6 +67,7 @@ from billing_core.registers import REFRESH_S_MAX, follow
 
 NS_PER_S: Final = 1_000_000_000
 UNCERTAIN_FROM: Final = 0x4000_0000  # OPC 10000-4: the two top bits are 00 for Good; only Good is billed
+ALWAYS: Final = 2**62  # an instant after every reading
 WAITING: Final = -1  # no room for the rows of this point now; its register stands and is billed later
 
 
@@ -285,3 +286,25 @@ def bill_scan(
         raise_fences(desk, row)
         waiting += waits
     return used, waiting
+
+
+@compiled((DESK, TABLE, numba.uint32[::1], TABLE, INT, INT, INT), PAIR)
+def bill_block(
+    desk: Desk,
+    raw: Table,
+    quality: npt.NDArray[Any],
+    source_ns: Table,
+    done: int,
+    used: int,
+    room: int,
+) -> tuple[int, int]:
+    """Bill recorded scans [done, n_readings) of all points. Return (scans billed, rows used).
+
+    raw, source_ns  (n_readings, n_points)      quality  (n_points,) uint32 of all of them
+    Fewer scans than there are: the rows are full; take them and call again with `done` as it was returned.
+    """
+    for k in range(done, raw.shape[0]):
+        used, waiting = bill_scan(k, ALWAYS, raw[k], quality, source_ns[k], desk, used, room, 0, raw.shape[1])
+        if waiting > 0:
+            return k, used
+    return raw.shape[0], used

@@ -20,11 +20,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from billing_core.columns import R_NANO
 from billing_core.engine import BillingEngine
 from billing_core.plan import NO_OPTIONS, Slot, Tiers
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.schedule import unroll
 from billing_core.store import LedgerStore
+from billing_core.streaming import Stream
 from scada.database import Database
 from scada.image import Columns, Layout
 from scada.scan import Instant
@@ -35,6 +37,7 @@ from tests.plans import plan
 BEGIN_S: Final = 1_792_972_700  # a hundred seconds before 08:00 in Shanghai
 PAIRS: Final = 5
 GAP_S: Final = 15
+BLOCK: Final = 500  # readings of every point in one compiled call
 DECIMAL_POINTS: Final = 200  # Decimal is slow; a few points are enough to know how slow
 MODULUS, PER_COUNT, RATE = 100_000_000, 10, 30_000
 PLAN = plan(
@@ -123,6 +126,28 @@ def compare(count: int, scans: int) -> list[Figure]:
     ]
 
 
+def stream(points: int, readings: int) -> list[Figure]:
+    """Return the time of one year of quarter-hour readings with tiers and time of use, with all rows."""
+    specs = [PointSpec(f"p{r}", f"m{r}", r, 0, "electricity", "kWh", PER_COUNT, MODULUS, RATE) for r in range(points)]
+    accounts = [AccountSpec(f"t{r}", "", "", "CNY", 0, 0, 0, 0, 0, False, ()) for r in range(points)]
+    random = np.random.default_rng(2)
+    raw, rows, spent_ns, nano = np.zeros(points, dtype=np.int64), 0, 0, 0
+    run = Stream(specs, accounts, [PLAN], BEGIN_S, BEGIN_S + readings * 900)
+    for begin in range(0, readings, BLOCK):
+        many = min(BLOCK, readings - begin)
+        block = raw + random.integers(0, 30, (many, points)).cumsum(axis=0)
+        raw = block[-1]
+        times = np.repeat((BEGIN_S + np.arange(begin, begin + many) * 900)[:, None] * 10**9, points, axis=1)
+        begun = time.perf_counter_ns()
+        for full in run.bill(block, times):
+            rows, nano = rows + len(full), nano + int(full[:, R_NANO].sum())
+        spent_ns += time.perf_counter_ns() - begun
+    left = run.close()
+    assert nano + int(left[:, R_NANO].sum()) == int(run.charged_nano.sum())
+    name = f"{points} points x {readings} readings"
+    return [Figure(name, spent_ns / 1e9, "s", at_most=3), Figure("rows of it", rows + len(left))]
+
+
 def engine_scan(engine: BillingEngine, work: Columns, raw: Any, scan: int) -> int:
     """Bill one scan; return the time that the engine took, ns."""
     work.points.raw[:] = raw
@@ -187,7 +212,7 @@ def main() -> int:
     parser.add_argument("--dsn", default="")
     args = parser.parse_args()
     print(f"{args.points} points, {PAIRS} x {args.scans} scans")
-    missed = report(compare(args.points, args.scans))
+    missed = report([*compare(args.points, args.scans), *stream(1000, 35_040 if args.points >= 1_000_000 else 3_000)])
     if args.dsn:
         asyncio.run(postings(args.dsn, min(args.points, 3000), 100))
     return missed

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from billing_core import reference
-from billing_core.columns import KIND_ESTIMATE, KIND_METERED, R_KIND, R_MILLI, R_NANO, R_POINT, T_READING_MAX_MILLI
+from billing_core.columns import (
+    HELD_JUMP,
+    KIND_ESTIMATE,
+    KIND_METERED,
+    R_KIND,
+    R_MILLI,
+    R_NANO,
+    R_POINT,
+    T_READING_MAX_MILLI,
+)
 from billing_core.engine import BillingEngine
 from billing_core.plan import FOREVER_S, NO_OPTIONS, Plan, Slot, Tiers, Version
 from billing_core.points import AccountSpec, PointSpec
@@ -101,13 +110,16 @@ class Bulk:
 
     def scan(self, number: int) -> None:
         draw, points = self.draw, self.work.points
-        self.now_s += draw.choice((1, 1, draw.randrange(1, 900), draw.randrange(1, 2 * DAY_S)))
+        gap_s = draw.choice((1, 1, draw.randrange(1, 900), draw.randrange(1, 2 * DAY_S)))
+        self.now_s += gap_s
         for row, twin in enumerate(self.twins):
             model, quality = twin.model, GOOD if draw.random() < 0.9 else BAD_TIMEOUT
-            carried = model.max_milli_per_s * 60 // model.milli_per_count
+            carried = model.max_milli_per_s * gap_s // model.milli_per_count
             step = draw.choice((0, 0, 1, draw.randrange(1 + carried), draw.randrange(model.modulus)))
-            wild = draw.random() < 0.01
-            reading = twin.raw = (twin.raw + (step if wild else min(step, carried))) % model.modulus
+            wild = draw.random() < 0.002
+            reading = twin.raw = (
+                twin.raw + (step if wild else min(step, carried, model.modulus // 20))
+            ) % model.modulus
             points.raw[row], points.quality[row] = reading, quality
             points.source_time[row] = self.now_s * 10**9
             if quality == GOOD:
@@ -125,6 +137,9 @@ class Bulk:
             self.cut()
             self._swap(draw.randrange(POINTS))
             self.cut()
+            for row in draw.sample(range(POINTS), 5):
+                self._decide(row)
+                self.cut()
         elif kind < 0.9:
             self.cut()
 
@@ -159,6 +174,27 @@ class Bulk:
         model.last, model.moved_s, model.held = reference.Reading(first, at_s), at_s, 0
         model.position = reference.standing(model.position, at_s, twin.book)
         twin.raw = first
+
+    def _decide(self, row: int) -> None:
+        """Release or reject a register that is in doubt."""
+        twin, act = self.twins[row], Act("k", "li", "desk", "seen on site")
+        model = twin.model
+        if model.held not in reference.DOUBTS:
+            return
+        assert model.last is not None
+        assert model.doubtful is not None
+        if model.held == HELD_JUMP and self.draw.random() < 0.5:
+            try:
+                self.engine.release(row, act)
+            except Refused as refused:
+                assert refused.code in ("billing.no_price", "hold.too-much", "hold.reverse"), refused
+                return
+            assert reference.accept(model, model.doubtful, twin.book) == 0
+        else:
+            self.engine.reject(row, act)
+            model.last, model.moved_s = model.doubtful, model.doubtful.at_s
+            model.position = reference.standing(model.position, model.last.at_s, twin.book)
+        model.held = 0
 
     def cut(self) -> None:
         if (checkpoint := self.engine.cut()) is not None:
