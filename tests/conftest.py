@@ -98,6 +98,9 @@ def make_postgres_server() -> Iterator[Callable[[], PostgresServer]]:
 def postgres_server(make_postgres_server: Callable[[], PostgresServer]) -> PostgresServer:
     """The session's server, with a migrated data base as the template of all others. Do not stop it in a test."""
     server = make_postgres_server()
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # a data base for each test is mostly waiting for the disk
+        connection.execute("SELECT pg_reload_conf()")
     database.migrate(server.make(TEMPLATE))
     return server
 
