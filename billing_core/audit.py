@@ -3,7 +3,8 @@
 Checked: every transfer sums to zero; numbers are dense and the hash chain unbroken up to the head; every charge equals
 what the slow reference makes of its stored readings and stored tariff version (audit_charges.py); charges of a point
 join without gap or overlap; a transfer's entries are the sum of its charges; balances are the fold of entries;
-registers are where the last charge left them; every top-up has its receipt.
+registers are where the last charge left them; every top-up has its receipt; the chain holds every head that was
+anchored beside the data base.
 
 Rule: pure. The rows come from a `Books`, in the order in which they were written, and are read once.
 """
@@ -91,8 +92,11 @@ class Sums:
             self.moved[account] = seq
 
 
-def audit(books: Books) -> Iterator[Difference]:
-    """Yield every difference found in the books."""
+def audit(books: Books, anchored: Mapping[int, bytes] | None = None) -> Iterator[Difference]:
+    """Yield every difference found in the books.
+
+    anchored: number of a transfer -> its hash, as they were written beside the data base
+    """
     plans: dict[bytes, Plan] = {}
     for number, body in books.tariffs():
         try:
@@ -104,13 +108,15 @@ def audit(books: Books) -> Iterator[Difference]:
     terms = {row.id: row for row in books.terms()}
     sums = Sums()
     charged = ChargeAudit(terms, plans, books.charge)
-    yield from _transfers(books, terms, charged, sums)
+    yield from _transfers(books, terms, charged, sums, dict(anchored or {}))
     yield from _balances(books, sums)
     yield from charged.left(books.points())
     yield from _receipts(books, sums)
 
 
-def _transfers(books: Books, terms: Mapping[int, TermsRow], charged: ChargeAudit, sums: Sums) -> Iterator[Difference]:
+def _transfers(
+    books: Books, terms: Mapping[int, TermsRow], charged: ChargeAudit, sums: Sums, anchored: dict[int, bytes]
+) -> Iterator[Difference]:
     entries, charges = _Groups(books.entries(), "entry"), _Groups(books.charges(), "charge")
     hashes = {number: ledger.terms_hash(row._asdict()) for number, row in terms.items()}
     seq, previous = 0, GENESIS
@@ -120,6 +126,8 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], charged: ChargeAudit
             yield Difference(place, f"transfers {seq + 1} to {row.seq - 1} are missing")
         if row.prev_hash != previous:
             yield Difference(place, "does not continue the hash chain")
+        if anchored.pop(row.seq, row.hash) != row.hash:
+            yield Difference(place, "is not the one that was anchored beside the data base")
         own_entries, own_charges = entries.of(row.seq), charges.of(row.seq)
         yield from _transfer(row, own_entries, own_charges, hashes)
         yield from charged.transfer(place, own_charges)
@@ -138,6 +146,9 @@ def _transfers(books: Books, terms: Mapping[int, TermsRow], charged: ChargeAudit
         seq, previous = row.seq, row.hash
     if (seq, previous) != books.head():
         yield Difference("book", f"its head is transfer {books.head()[0]}, the chain ends with {seq}")
+    if anchored:
+        text = f"transfer {max(anchored)} was anchored beside the data base, and is not in the books any more"
+        yield Difference("book", f"{text} ({len(anchored)} such heads); the chain ends with {seq}")
     yield from entries.orphans()
     yield from charges.orphans()
 
@@ -153,6 +164,8 @@ def _transfer(
     charged = charges_hash(charges, hashes) if charges else b""
     if charged != (row.charges_hash or b""):
         yield Difference(place, "its charges are not the ones that were posted")
+    if any(charge.line != line for line, charge in enumerate(charges)):
+        yield Difference(place, "its charges are not numbered one after the other")
     try:
         sides = tuple((entry.account, entry.nano) for entry in entries)
         transfer = Transfer(

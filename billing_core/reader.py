@@ -38,6 +38,11 @@ class StoredBooks:
         found = self._connection.execute(sql.AUDIT_BOOK).fetchone()
         return (found[0], bytes(found[1])) if found is not None else (0, GENESIS)
 
+    def hash_of(self, seq: int) -> bytes | None:
+        """Return the hash of a transfer, None when there is no such."""
+        found = self._connection.execute(sql.HASH_OF, {"seq": seq}).fetchone()
+        return bytes(found[0]) if found is not None else None
+
     def plant_time_s(self) -> int:
         """Return the latest plant time of a checkpoint or top-up, 0 when there is none."""
         found = self._connection.execute(sql.PLANT_TIME).fetchone()

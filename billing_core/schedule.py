@@ -104,13 +104,17 @@ def unroll(plan: Plan, options: TierOptions, from_s: int, to_s: int) -> Schedule
 
 
 def unroll_all(pairs: Iterable[tuple[Plan, TierOptions]], from_s: int, to_s: int) -> Schedules:
-    """Unroll every pair over one window. The days of a plan are walked once, however many options share it."""
+    """Unroll every pair over one window. The days of a plan are walked once; options alike in it share the work."""
     walked: dict[int, tuple[Plan, list[Rate]]] = {}
+    joined: dict[tuple[int, tuple[Period, ...]], Schedule] = {}
     found = []
     for plan, options in pairs:
         if id(plan) not in walked:
             walked[id(plan)] = plan, rates(plan, from_s, to_s)
-        found.append(_joined(plan, walked[id(plan)][1], periods(plan, options, from_s, to_s), to_s))
+        alike = id(plan), tuple(periods(plan, options, from_s, to_s))
+        if alike not in joined:
+            joined[alike] = _joined(plan, walked[id(plan)][1], list(alike[1]), to_s)
+        found.append(joined[alike])
     return _concatenated(found, from_s, to_s)
 
 
@@ -146,8 +150,15 @@ def kinds_of(days: Days, day: int) -> frozenset[str]:
 
 def tables_at(version: Version, day: int) -> list[int]:
     """Return the indices of the day tables that fit a local date; a sound version has exactly one."""
+    return _fitting(version, _month_day(day), kinds_of(version.days, day))
+
+
+def _month_day(day: int) -> tuple[int, int]:
     when = date.fromordinal(day)
-    month_day, kinds = (when.month, when.day), kinds_of(version.days, day)
+    return when.month, when.day
+
+
+def _fitting(version: Version, month_day: tuple[int, int], kinds: frozenset[str]) -> list[int]:
     return [
         index
         for index, table in enumerate(version.tables)
@@ -193,8 +204,11 @@ def _versions(plan: Plan, from_s: int, to_s: int) -> Iterator[tuple[int, int, in
 def _days(version: Version, index: int, from_s: int, to_s: int, offset_s: int) -> Iterator[Rate]:
     """Lay the slots of each local day over [from_s, to_s) at one UTC offset; a minute without a slot has no rate."""
     layouts = [_layout(sorted((s.start_minute, s.end_minute, s.rate) for s in table.slots)) for table in version.tables]
+    known: dict[tuple[tuple[int, int], frozenset[str]], list[int]] = {}
     for day in range((from_s + offset_s) // DAY_S, (to_s - 1 + offset_s) // DAY_S + 1):
-        fitting = tables_at(version, day + EPOCH_DAY)
+        alike = _month_day(day + EPOCH_DAY), kinds_of(version.days, day + EPOCH_DAY)
+        if (fitting := known.get(alike)) is None:
+            fitting = known[alike] = _fitting(version, *alike)
         begin_s = day * DAY_S - offset_s
         borders = layouts[fitting[0]] if len(fitting) == 1 else [(0, NO_RATE)]  # no guess where two tables fit
         for (start_s, rate), (end_s, _) in pairwise([*borders, (DAY_S, NO_RATE)]):

@@ -146,6 +146,7 @@ AUDIT_COUNTS: Final = """
     SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM posted_entry) + (SELECT count(*) FROM charge)
 """
 PLANT_TIME: Final = "SELECT extract(epoch FROM plant_time)::bigint FROM book"
+HASH_OF: Final = "SELECT hash FROM transfer WHERE seq = %(seq)s"
 AUDIT_BOOK: Final = "SELECT seq, hash FROM book"
 AUDIT_TRANSFERS: Final = """
     SELECT seq, idempotency_key, kind, site, extract(epoch FROM plant_time)::bigint,

@@ -17,8 +17,9 @@ import numpy.typing as npt
 from loguru import logger
 from psycopg.types.json import Jsonb
 
-from billing_core import books, ledger, plan_books, postbook, sql
+from billing_core import anchoring, books, ledger, plan_books, postbook, sql
 from billing_core.account_rules import STANDARD
+from billing_core.anchor import Anchor
 from billing_core.books import Book, Copies
 from billing_core.columns import R_TERMS, Table
 from billing_core.credit import StopRecord
@@ -80,13 +81,16 @@ class LedgerStore:
         checkpoint_s: float = 0.0,
         clock: Clock | None = None,
         coin_nano: int = NANO_PER_UNIT // 100,
+        anchor: Anchor | None = None,
     ) -> None:
         """holder: names this core for the lease; the same after a restart, another for another data directory.
 
         checkpoint_s: a live core writes at least so often, real seconds
         clock: plant time of what is posted; None: the latest that the books know
         limits: what an account may do; None: the standard for all        coin_nano: the smallest coin
+        anchor: where heads of the chain are written beside the data base; None: nowhere
         """
+        self._anchor = anchor
         self._clock = clock
         self._database = database
         self._site = site
@@ -106,16 +110,21 @@ class LedgerStore:
         """Take the books, enter what the configuration names, post opening balances once, return the state.
 
         Raises Refused "ledger.held" while another core writes, "ledger.site" when the books are another site's,
+        "ledger.behind-anchor" when they do not hold what was anchored,
         ConfigurationError when a plan changes the past (plan_books.begin).
         """
         async with self._writing() as cursor:
             book = await self._take(cursor)
+            if self._anchor is not None:
+                await anchoring.compare(cursor, self._anchor, book.head.seq)
             copies = self._copies = await books.read_copies(cursor)
             await plan_books.begin(cursor, plans, book.plant_time_s)
             await books.open_chart(cursor, copies.accounts, points, accounts)
             terms = books.terms_of_all(points, accounts, plans)
             await copies.terms.numbers(cursor, copies.accounts, terms)
             book.head = await self._post_openings(cursor, book, copies.accounts, accounts)
+            if self._anchor is not None:
+                book.head = await anchoring.journal(cursor, self._anchor, copies.accounts, book, self._site)
             await books.keep(cursor, book)
             state = await books.read_state(cursor, book, copies, points, accounts, plans)
         self._points, self._epoch = tuple(points), book.epoch
@@ -134,6 +143,8 @@ class LedgerStore:
             else:
                 await books.keep(cursor, book)
         self._unsure.clear()
+        if self._anchor is not None:
+            await anchoring.note(self._anchor, book.head)
         return Committed(book.head, late)
 
     async def top_up(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from billing_core import account_store, operation_tables
+from billing_core.anchor import Anchor
 from billing_core.credit import CreditControl
 from billing_core.engine import BillingEngine
 from billing_core.office import ChangePort, Office, QuietPort
@@ -38,7 +39,16 @@ def residents(plant: Plant) -> Residents:
 def ledger_store(plant: Plant, database: Database, root: Path, clock: Clock, known: Residents) -> LedgerStore:
     """Return the books of the plant, held under this machine's and data directory's name."""
     holder = f"{platform.node()}:{root}"
-    return LedgerStore(database, plant.site.id, holder, known.limits, plant.checkpoint_s, clock, coin_nano(plant))
+    return LedgerStore(
+        database,
+        plant.site.id,
+        holder,
+        known.limits,
+        plant.checkpoint_s,
+        clock,
+        coin_nano(plant),
+        Anchor(root / "anchor"),
+    )
 
 
 def follow(known: Residents, credit: CreditControl, clock: Clock) -> None:

@@ -48,11 +48,12 @@ def seasons_of(version: VersionFields) -> dict[str, frozenset[MonthDay]]:
 
 def layout(version: VersionFields) -> Layout:
     """Return the slots of every class of day in every season."""
-    found: Layout = {(season, day): [] for season in seasons_of(version) for day in classes_of(version)}
+    seasons = tuple(seasons_of(version))
+    found: Layout = {(season, day): [] for season in seasons for day in classes_of(version)}
     slots = version.slot or (SlotTable(start="00:00", end="24:00", rate=only_rate(version)),)
     for slot in slots:
         for day, piece in _pieces(version, slot):
-            for season in slot.seasons or seasons_of(version):
+            for season in slot.seasons or seasons:
                 if (season, day) in found:
                     found[season, day].append(piece)
     return {place: sorted(pieces, key=lambda piece: piece.start_minute) for place, pieces in found.items()}

@@ -3,6 +3,7 @@
 data/pg/       the embedded data base         data/run/image   the process image
 data/run/      sockets, plant clock, locks    data/spool/      what waits for the data base
 data/pki/      OPC UA certificates            data/log/        a log file for each room
+data/anchor/   heads of the ledger's chain: better on another disk than data/pg
 """
 
 import fcntl
@@ -27,7 +28,8 @@ class DataDirectory:
         self.spool = self.root / "spool"
         self.pki = self.root / "pki"
         self.log = self.root / "log"
-        for folder in (self.root, self.run, self.spool, self.pki, self.log):
+        self.anchor = self.root / "anchor"
+        for folder in (self.root, self.run, self.spool, self.pki, self.log, self.anchor):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.image = self.run / "image"
         self.clock = self.run / "clock.json"
