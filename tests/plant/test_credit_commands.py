@@ -57,3 +57,5 @@ def test_protected_until_a_person_ends_it_and_stopped_with_proof(make_park) -> N
     ]  # fmt: skip
     assert [event["verb"] for event in credit(park, "events", TENANT)] == ["unprotect", "protect"]
     assert "debt" in [word["kind"] for word in credit(park, "notices", TENANT)]
+    code, last = park.audit()
+    assert code == 0, last
