@@ -24,6 +24,7 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from billing_core.anchor import Anchor
 from billing_core.audit import audit
 from billing_core.engine import BillingEngine
 from billing_core.points import AccountSpec, PointSpec
@@ -71,8 +72,13 @@ class Site:
         self.work.points.quality[:] = 0
         self.parts = (points, purses, [PLAN])
         self.engine = BillingEngine(*self.parts)
-        self.store = LedgerStore(Database(dsn, "ledger"), "bench")
+        self.folder = Path(tempfile.mkdtemp(prefix="wattkeeper-anchor-"))
+        self.store = LedgerStore(Database(dsn, "ledger"), "bench", anchor=Anchor(self.folder))
         self.scans = 0
+
+    async def close(self) -> None:
+        await self.store.close()
+        shutil.rmtree(self.folder)
 
     async def open(self) -> None:
         self.engine.restore(await self.store.prepare(*self.parts))
@@ -114,7 +120,7 @@ async def checkpoints(dsn: str, count: int, accounts: int, seconds: float) -> tu
     lasted: list[float] = []
     while sum(lasted) < seconds * 1e3 or len(lasted) < CHECKPOINTS_LEAST:
         lasted.append(await site.commit())
-    await site.store.close()
+    await site.close()
     return lasted, count * len(lasted) / sum(lasted) * 1e3
 
 
@@ -128,7 +134,7 @@ async def payments(dsn: str, seconds: float) -> list[float]:
         entries = (("subsidies", -5), ("wallet:t0", 5))
         await site.store.post(f"g{len(lasted)}", "grant", CLERK, lambda _, entries=entries: Draft(entries))
         lasted.append((time.perf_counter() - begun) * 1e3)
-    await site.store.close()
+    await site.close()
     return lasted
 
 
