@@ -18,6 +18,7 @@ from billing_core import ledger, posting
 from billing_core.account_rules import ApprovalNeeded, Purse, Wish
 from billing_core.account_store import Facts, PaidIn
 from billing_core.office import Office
+from billing_core.plan import FOREVER_S
 from billing_core.posting import Balances, Draft, Posted
 from billing_core.residents import Residents
 from scada.clock import NS_PER_S
@@ -122,7 +123,7 @@ class Counter:
         wish = Wish("subsidy", amount_nano, reason=reason)
 
         def build(purse: Purse) -> Draft:
-            if until_s <= now_s:
+            if not now_s < until_s < FOREVER_S:
                 raise Refused("subsidy.term", "the end of the term lies in the past; give a later --until")
             return rules.subsidy_granted(purse, wish, until_s)
 

@@ -19,7 +19,7 @@ from billing_core.account_rules import CLOSED, OPEN, Purse, shown
 from billing_core.account_store import Facts
 from billing_core.posting import Balances, Draft, Posted
 from billing_core.state import Target
-from billing_core.tenancy_desk import Lives, TenantWish
+from billing_core.tenancy_desk import Lives, TenantWish, check_key
 from scada.database import Cursor
 from scada.errors import Refused
 from scada.operations import Who
@@ -107,6 +107,7 @@ class Leavings:
 
     async def move_out(self, who: Who, leaving: Leaving) -> dict[str, Any]:
         """Close an account as it was previewed: final reading, supply off, statement, refund, room to the house."""
+        check_key(leaving.key)
         async with self._lives.lock:
             if done := await self._closed_before(leaving, ""):
                 return done
@@ -123,6 +124,7 @@ class Leavings:
 
         carry: the net goes to the first account of the successor instead of being paid out.
         """
+        check_key(leaving.key)
         to = wish.accounts[0].id if carry and wish.accounts else ""
         async with self._lives.lock:
             if done := await self._closed_before(leaving, to):

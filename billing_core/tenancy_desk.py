@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from pydantic import with_config
+
 from billing_core import account_store as store
 from billing_core import closing, ledger, posting
 from billing_core.account_desk import Counter
@@ -22,12 +24,21 @@ from billing_core.posting import Balances, Draft, NewAccount
 from billing_core.state import Act, Change, Register, Target
 from scada.database import Cursor
 from scada.errors import Refused
-from scada.operations import Who
+from scada.operations import STRICT, Who
 
 FRESH_S: Final = 900  # plant seconds: a final reading is at most so old; meters are polled in seconds to minutes
+KEY_LENGTH: Final = 100  # the steps stand under the key with up to sixty characters behind it
+HOUSEHOLD_MOST: Final = 100
 ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # as in the configuration: ids become parts of keys and names
 
 
+def check_key(key: str) -> None:
+    """Refuse a key that leaves no room for the steps behind it: "tenant.key"."""
+    if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
+        raise Refused("tenant.key", f"a key has 1 to {KEY_LENGTH} printable characters")
+
+
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class PurseWish:
     """One account to be opened. Amounts in nano."""
@@ -46,6 +57,7 @@ class PurseWish:
     channel: str = "cash"
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class TenantWish:
     """A tenant to be opened with one or several purses; what a preset holds."""
@@ -73,6 +85,7 @@ class Lives:
 
     async def open(self, who: Who, wish: TenantWish, key: str, accept_stale: bool = False) -> dict[str, Any]:
         """Open a tenant's accounts, give them their vacant points, take the opening credit."""
+        check_key(key)
         async with self.lock:
             begun = await self.office.books.find(key)
             if begun is None:
@@ -107,6 +120,8 @@ class Lives:
                 raise Refused("tenant.accounts", f"{purse.id}: a supply point, alarm2 <= alarm1, overdraft >= 0")
             if purse.reconnect_nano <= -purse.overdraft_nano and purse.overdraft_nano:
                 raise Refused("tenant.accounts", f"{purse.id}: reconnect above minus overdraft")
+        if not 0 <= wish.household <= HOUSEHOLD_MOST:
+            raise Refused("tenant.household", f"0 to {HOUSEHOLD_MOST} persons")
         if wish.plan and wish.plan not in {plan.id for plan in self.office.engine.plans}:
             raise Refused("plan.unknown", f"there is no tariff {wish.plan!r}")
         if self.residents.spare < len(wish.accounts):

@@ -8,6 +8,7 @@ Rule: nothing here knows what an operation does.
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from scada.errors import Refused
 from scada.roles import Permission, require
 
+NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
 STRICT: Final = ConfigDict(extra="forbid", str_strip_whitespace=True, allow_inf_nan=False, str_max_length=2000)
 
 
@@ -65,6 +67,8 @@ class OperationDesk:
 
 def parse(arguments: type, text: str) -> Any:
     """Return the arguments that a JSON object describes; Refused "operation.arguments" names every fault."""
+    if NUL.search(text):
+        raise Refused("operation.arguments", "a text with a NUL character, which no data base holds")
     try:
         return TypeAdapter(with_config(STRICT)(arguments)).validate_json(text)
     except ValidationError as error:

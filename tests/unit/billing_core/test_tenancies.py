@@ -86,6 +86,37 @@ def test_open_gives_vacant_points_a_payer_and_takes_the_opening_credit(postgres_
     assert_clean(postgres_dsn)
 
 
+def test_what_cannot_be_opened_is_refused_by_its_name(postgres_dsn: str) -> None:
+    async def test() -> None:
+        async with till(postgres_dsn) as core:
+            ticked(core)
+            purse = NEW["accounts"][0]
+            for code, change in (
+                ("tenant.id", {"id": "Noodles"}),
+                ("tenant.accounts", {"accounts": []}),
+                ("tenant.accounts", {"accounts": [{**purse, "alarm2_nano": 51 * YUAN}]}),
+                ("account.class", {"accounts": [{**purse, "account_class": "king"}]}),
+                ("account.exists", {"accounts": [{**purse, "id": "t1"}]}),
+                ("point.unknown", {"accounts": [{**purse, "points": ["p9"]}]}),
+                ("tenancy.occupied", {"accounts": [{**purse, "points": ["p1"]}]}),
+                ("point.twice", {"accounts": [purse, {**purse, "id": "second"}]}),
+                ("tenant.household", {"household": -1}),
+                ("plan.unknown", {"plan": "free"}),
+                ("operation.arguments", {"acounts": []}),
+                ("operation.arguments", {"accounts": [{**purse, "alarm": 1}]}),
+                ("account.no-room", {"accounts": [{**purse, "id": f"a{n}", "points": ["p2"]} for n in range(5)]}),
+            ):
+                await refused(code, core.ask("tenant.open", key="k", tenant={**NEW, **change}))
+            await refused("tenant.key", core.ask("tenant.open", key="k" * 101, tenant=NEW))
+            await refused("account.unknown", core.ask("tenant.preview", account="nobody"))
+            shown = await core.ask("tenant.preview", account="t2")
+            house = {"account": "t2", "token": shown["token"], "key": "h", "reason": "x"}
+            await refused("tenancy.house", core.ask("tenant.move-out", **house))
+
+    run(test)
+    assert query(postgres_dsn, "SELECT count(*) FROM purse") == 0
+
+
 def test_a_preset_is_stored_and_opened_with_one_command(postgres_dsn: str) -> None:
     async def test() -> None:
         async with till(postgres_dsn) as core:

@@ -48,6 +48,12 @@ def test_arguments_that_are_not_understood_are_refused_by_name(text: str, named:
     assert named in refused.value.detail
 
 
+def test_a_text_that_no_data_base_holds_is_refused() -> None:
+    with pytest.raises(Refused, match=r"operation\.arguments.*NUL"):
+        parse(Greeting, '{"name": "a\\u0000b"}')
+    assert parse(Greeting, '{"name": "a\\\\u0000b"}').name == "a\\u0000b"  # the six characters, not the one
+
+
 def test_unknown_operations_and_roles_without_the_permission_are_refused() -> None:
     with pytest.raises(Refused) as refused:
         asyncio.run(DESK.perform("gret", "{}", Who("a", "admin", "s")))
