@@ -330,7 +330,7 @@ class CreditControl:
         elif state == PENDING_STOP and not tenant.due_s:
             tenant.due_s = now_s
             self._mass.fell_due(tenant.spec.id, now_s)
-        if self._holds.find(PAUSE, tenant.spec.id) is None:
+        if self._holds.find(PAUSE, tenant.spec.id) is None and tenant.spec.id != self._settings.house:
             days_left = float(self._outlook.days_left[tenant.row]) if self._outlook is not None else float("nan")
             self._desk.tell(tenant, now_s, committed_nano, days_left)
         if state != NORMAL or tenant.told_state != NORMAL:

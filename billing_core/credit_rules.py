@@ -51,6 +51,8 @@ class Settings(Protocol):
     @property
     def clock_steady_s(self) -> float: ...  # real seconds
     @property
+    def house(self) -> str: ...  # account of vacant rooms: there is nobody to tell
+    @property
     def friendly(self) -> Sequence[Hours]: ...
     @property
     def closed_days(self) -> frozenset[int]: ...  # holidays, the days before, declared dates; ordinals

@@ -25,6 +25,7 @@ def credit(sources: Sources) -> CreditSettings:
     base = CreditSettings(
         **table.model_dump(exclude=NOT_PLAIN),
         friendly=_hours(table.friendly),
+        house=sources.one("ledger").house,
         closed_days=_closed(table.holidays, table.closed),
     )
     classes = {placed.item.id: _of_class(base, table, placed.item) for placed in sources.many("credit_class")}

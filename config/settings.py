@@ -93,6 +93,7 @@ class CreditSettings:
     clock_jump_s: float
     clock_steady_s: float  # real seconds
     friendly: tuple[FriendlyHours, ...]
+    house: str  # account of vacant rooms: nobody is told, nothing is switched; "": none
     closed_days: frozenset[int]  # holidays, the days before them, declared dates; proleptic ordinals
     classes: Mapping[str, "CreditSettings"] = field(default_factory=dict)  # by class of accounts, where it differs
 

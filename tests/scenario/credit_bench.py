@@ -28,7 +28,7 @@ SETTINGS = SimpleNamespace(
     automatic=True, reconnect=True, grace_s=60.0, stops_max=2, stops_interval_s=600.0, load_max_kw=100.0,
     hold_percent=5.0, hold_interval_s=600.0, reconnect_spacing_s=2.0, friendly=(), closed_days=frozenset(), classes={},
     notice_lead_s=0.0, again_lead_s=0.0, notice_repeat_s=86_400.0, remind1_days=7, remind2_days=3, clock_jump_s=300.0,
-    clock_steady_s=3600.0,
+    clock_steady_s=3600.0, house="",
 )  # fmt: skip
 
 

@@ -150,6 +150,14 @@ def test_a_class_has_rules_of_its_own() -> None:
     assert len(bench.scan(DAY)) == 1
 
 
+def test_nobody_is_told_about_vacant_rooms() -> None:
+    bench = Bench(settings(house="t0"))
+    bench.pay(0, -20)
+    bench.pay(1, 15)
+    bench.scan()
+    assert bench.told == [("t1", "remind2")]
+
+
 # ---- a stop
 
 

@@ -1,5 +1,8 @@
 """Computed tags: units of people, quality before the books are open, energised nodes, the figures of the scan."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 
 from scada import quality
@@ -45,6 +48,23 @@ def test_before_the_books_are_open_no_balance_is_good() -> None:
     work, derived = make()
     derived.money(AT, books_open=False)
     assert work.tags.quality[ROWS.balance[0]] == quality.BAD_WAITING_FOR_INITIAL_DATA
+
+
+def test_a_forecast_that_is_not_known_is_uncertain_and_minus_one() -> None:
+    work, _ = make()
+    days, empty = np.array([0, 1, 2]), np.array([3, 4, 5])
+    rows = replace(ROWS, days_left=days, empty_s=empty)
+    derived = DerivedTags(work, rows, [], {}, {})
+    outlook = SimpleNamespace(
+        known=np.array([True, True, False, True]),  # the last row is spare and has no tag
+        days_left=np.array([2.5, np.inf, np.nan, 7.0]),
+        empty_s=np.array([1_800_000_000, -1, -2, 5]),
+    )
+    derived.forecast(AT, outlook)
+    assert work.tags.value[days].tolist() == [2.5, 9999.0, -1.0]
+    assert work.tags.value[empty].tolist() == [1_800_000_000.0, 0.0, -1.0]
+    good, unsure = quality.GOOD, quality.UNCERTAIN_SUBNORMAL
+    assert work.tags.quality[[*days, *empty]].tolist() == [good, good, unsure] * 2
 
 
 def test_nodes_are_energised_from_good_positions_only() -> None:
