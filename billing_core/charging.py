@@ -190,7 +190,7 @@ def renew_all(desk: Desk, old_to_s: int) -> None:
             state[i, S_OPEN_END_S] = entries[k + 1, E_START_S]
 
 
-@compiled((DESK, INT, INT, INT, INT, INT), TRIPLE)
+@compiled((DESK, INT, INT, INT, INT, INT), TRIPLE, inner=True)
 def slices(desk: Desk, used: int, k: int, position: int, quantity: int, write: int) -> tuple[int, int, int]:
     """Split what lies in entry k at tier borders, from a tier position on. Return (parts, nano, position after).
 
@@ -224,7 +224,7 @@ def slices(desk: Desk, used: int, k: int, position: int, quantity: int, write: i
     return parts, nano, position
 
 
-@compiled((DESK, INT, INT, INT, INT, INT, INT, INT, INT, INT), numba.void)
+@compiled((DESK, INT, INT, INT, INT, INT, INT, INT, INT, INT), numba.void, inner=True)
 def label(
     desk: Desk, begin: int, end: int, i: int, raw: int, to_s: int, at_s: int, until_s: int, rate: int, method: int
 ) -> None:
@@ -243,7 +243,7 @@ def label(
         row[R_METHOD] = method
 
 
-@compiled((DESK, INT, INT, INT, INT, INT, INT), QUAD)
+@compiled((DESK, INT, INT, INT, INT, INT, INT), QUAD, inner=True)
 def spread(desk: Desk, used: int, i: int, raw: int, to_s: int, milli: int, write: int) -> tuple[int, int, int, int]:
     """Price the interval from the last billed reading of point i to (raw, to_s); write its rows when `write` is set.
 

@@ -71,7 +71,7 @@ ALWAYS: Final = 2**62  # an instant after every reading
 WAITING: Final = -1  # no room for the rows of this point now; its register stands and is billed later
 
 
-@compiled((TABLE, TABLE, INT, INT, INT, INT, INT), numba.void)
+@compiled((TABLE, TABLE, INT, INT, INT, INT, INT), numba.void, inner=True)
 def hold(state: Table, terms: Table, scan: int, i: int, reason: int, raw: int, now_s: int) -> None:
     """Hold point i: its last billed register stands. A reading out of range is no place to compare the next with."""
     if state[i, S_HELD] != reason:
@@ -82,7 +82,7 @@ def hold(state: Table, terms: Table, scan: int, i: int, reason: int, raw: int, n
         state[i, S_HELD_S] = now_s
 
 
-@compiled((TABLE, TABLE, INT, INT, INT), PAIR)
+@compiled((TABLE, TABLE, INT, INT, INT), PAIR, inner=True)
 def judge(state: Table, terms: Table, i: int, raw: int, now_s: int) -> tuple[int, int]:
     """Return (reason to hold point i or HELD_NONE, counts) by the rules of registers.py. now_s > LAST_S."""
     held = state[i, S_HELD]
@@ -108,7 +108,7 @@ def judge(state: Table, terms: Table, i: int, raw: int, now_s: int) -> tuple[int
     return reason, counts
 
 
-@compiled((DESK, INT, INT, INT, INT))
+@compiled((DESK, INT, INT, INT, INT), inner=True)
 def begin(desk: Desk, scan: int, i: int, raw: int, now_s: int) -> int:
     """Take the first good reading of point i as the register from which it is billed; return HELD_NONE or a reason."""
     state = desk.state
@@ -200,7 +200,7 @@ def estimate(desk: Desk, used: int, room: int, scan: int, i: int, milli: int) ->
     return HELD_NONE, used + parts
 
 
-@compiled((DESK, INT, INT, INT, INT, INT, INT), PAIR)
+@compiled((DESK, INT, INT, INT, INT, INT, INT), PAIR, inner=True)
 def bill_point(desk: Desk, used: int, room: int, scan: int, i: int, raw: int, now_s: int) -> tuple[int, int]:
     """Bill one reading of point i by all the rules. Return (rows used, 1 when the point waits for room, else 0)."""
     state = desk.state
@@ -229,7 +229,7 @@ def keep_rates(desk: Desk, rated: npt.NDArray[Any], raw: npt.NDArray[Any], sourc
                 desk.state[i, S_RATE_RAW + rate] = desk.rate_raw[i, rate]
 
 
-@compiled((DESK, INT, INT, INT))
+@compiled((DESK, INT, INT, INT), inner=True)
 def believed(desk: Desk, i: int, counts: int, now_s: int) -> int:
     """Return 1 when the connection can have carried a step inside the fences of point i in the time it had."""
     last_s = numba.int64(desk.last_s[i])

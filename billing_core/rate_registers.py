@@ -39,7 +39,7 @@ def split(quantity: int, elapsed_s: int, total_s: int) -> int:
     return whole * elapsed_s + rest * elapsed_s // total_s
 
 
-@compiled((DESK, INT, INT, INT, INT))
+@compiled((DESK, INT, INT, INT, INT), inner=True)
 def rates_of(desk: Desk, i: int, k: int, end: int, to_s: int) -> int:
     """Note how long each rate is in force from the last billed reading of point i to to_s; return how many are."""
     desk.split[:] = 0
@@ -56,7 +56,7 @@ def rates_of(desk: Desk, i: int, k: int, end: int, to_s: int) -> int:
     return rates
 
 
-@compiled((DESK, INT, INT, INT, INT, INT))
+@compiled((DESK, INT, INT, INT, INT, INT), inner=True)
 def by_registers(desk: Desk, i: int, k: int, end: int, to_s: int, milli: int) -> int:
     """Put the quantity of each rate into desk.split and return 1, or 0 when the registers cannot say it."""
     if desk.rate_raw.shape[0] == 0 or rates_of(desk, i, k, end, to_s) < 2:
