@@ -11,6 +11,7 @@ from billing_core import account_store, operation_tables
 from billing_core.anchor import Anchor
 from billing_core.credit import CreditControl
 from billing_core.engine import BillingEngine
+from billing_core.leaving_desk import Statements
 from billing_core.office import ChangePort, Office, QuietPort
 from billing_core.residents import Residents
 from billing_core.store import LedgerStore
@@ -66,8 +67,9 @@ def operations(
     change: ChangePort,
     quietly: QuietPort,
     desk: ControlDesk,
+    statements: Statements | None = None,
 ) -> list[Operation]:
-    """Return what people can ask the core for, trade by trade."""
+    """Return what people can ask the core for, trade by trade. statements: posts the last statement of a closing."""
     office = Office(
         site=plant.site.id,
         timezone=plant.site.timezone,
@@ -84,7 +86,7 @@ def operations(
         plans={plan.id: plan for plan in plant.plans},
         register_milli={d.id: d.profile.billing.milli_per_count for d in plant.devices if d.profile.billing},
     )
-    return operation_tables.tables(office, known)
+    return operation_tables.tables(office, known, statements)
 
 
 def coin_nano(plant: Plant) -> int:
