@@ -17,7 +17,7 @@ from billing_core.commands import run_audit
 from billing_core.engine import BillingEngine
 from billing_core.plan import Plan, Slot, TierOptions, Tiers
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.replay_commands import run_explain, run_replay
+from billing_core.replay_commands import run_explain
 from billing_core.shadow_commands import run_shadow
 from billing_core.state import Act, Target
 from billing_core.store import LedgerStore
@@ -27,6 +27,7 @@ from scada.image import Columns, Layout
 from scada.quality import GOOD
 from scada.scan import Instant
 from tests.plans import plan, version
+from tests.unit.billing_core.replaying import replayed
 
 BEGIN_S = 1_792_971_600  # 2026-10-26 07:40 in Shanghai
 DAY = (Slot(0, 480, 3), Slot(480, 660, 1), Slot(660, 1020, 2), Slot(1020, 1260, 1), Slot(1260, 1440, 3))
@@ -39,7 +40,6 @@ PLANS = (
     plan("flat", {2: 683_700}),
 )
 YUAN = 1_000_000_000
-TAGS = {"m1": "demo/M/m1/EnergyTotal"}
 MODULUS = 100_000
 POINTS = (
     PointSpec("p1", "m1", 0, 0, "electricity", "kWh", 10, MODULUS, 30_000),
@@ -166,15 +166,6 @@ ACTS = (swap, tenancy, carried, publish, reject)
 
 def lived(dsn: str, seed: int, scans: int = 250, *acts: Callable[[Life], None]) -> None:
     asyncio.run(Life(dsn, seed).live(scans, *acts))
-
-
-def replayed(dsn: str, **given: Any) -> tuple[int, str]:
-    """Run the command; return exit code and what it printed."""
-    words = {"account": None, "all": False, "from_": None, "to_": None, "lang": "en", "brief": True}
-    args = Namespace(**{**words, "registers": False, "json": False, **given})
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        code = run_replay(args, dsn, lambda _: TAGS)
-    return code, printed.getvalue()
 
 
 def execute(dsn: str, statement: str) -> int:

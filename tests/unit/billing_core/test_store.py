@@ -23,6 +23,7 @@ from scada.database import Database
 from scada.errors import DatabaseAway, Refused
 from tests.plans import plan
 from tests.unit.billing_core.park import ACCOUNTS, BEGIN_S, POINTS, TARIFFS, YUAN, Park
+from tests.unit.billing_core.replaying import replayed
 
 CENT_MINOR = 100  # one yuan in fen
 NOW_NS = BEGIN_S * 10**9
@@ -36,9 +37,12 @@ def audited(dsn: str) -> tuple[int, str]:
 
 
 def assert_clean(dsn: str) -> None:
+    """Neither the audit finds a difference nor the replay, which shares no code with it."""
     code, printed = audited(dsn)
     assert code == 0, printed
     assert printed.splitlines()[-1].endswith(" 0 differences")
+    code, printed = replayed(dsn, all=True)
+    assert code == 0, printed
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

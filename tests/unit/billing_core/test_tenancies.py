@@ -5,8 +5,8 @@ from typing import Any
 
 from tests.unit.billing_core.counter import BOB, FEN, Till, till
 from tests.unit.billing_core.park import YUAN
+from tests.unit.billing_core.replaying import replayed
 from tests.unit.billing_core.test_account_operations import balance, refused
-from tests.unit.billing_core.test_replay_books import replayed
 from tests.unit.billing_core.test_store import assert_clean as assert_audited
 from tests.unit.billing_core.test_store import query, run
 
