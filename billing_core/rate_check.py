@@ -34,18 +34,19 @@ class RateCheck:
     """Writes `rate_check` of the points section."""
 
     def __init__(self) -> None:
+        self._compared: dict[tuple[int, Week], tuple[Plan, bool]] = {}  # by identity of the plan, which it keeps alive
         self.renew((), ())
 
     def renew(self, points: Sequence[PointSpec], plans: Sequence[Plan]) -> None:
         """Compare the meters' tables with the plans' again. plans: as PointSpec.tariff numbers them."""
         using = [(row, point) for row, point in enumerate(points) if point.rate_registers]
-        agrees: dict[tuple[int, Week], bool] = {}
         for _, point in using:
-            pair = point.tariff, point.rate_week
-            if pair not in agrees:
-                agrees[pair] = not disagreement(plans[point.tariff], point.rate_week)
+            plan = plans[point.tariff]
+            if (id(plan), point.rate_week) not in self._compared:
+                self._compared[id(plan), point.rate_week] = plan, not disagreement(plan, point.rate_week)
+        agrees = [self._compared[id(plans[point.tariff]), point.rate_week][1] for _, point in using]
         self._rows = np.array([row for row, _ in using], dtype=np.int64)
-        self._agrees = np.array([agrees[point.tariff, point.rate_week] for _, point in using], dtype=np.bool_)
+        self._agrees = np.array(agrees, dtype=np.bool_)
         self._used = np.array([point.rates_used for _, point in using], dtype=np.bool_).reshape(-1, len(RATE_COLUMNS))
         self._modulus = np.array([point.modulus_counts for _, point in using], dtype=np.int64)
         self._by_time = np.array([point.catch_up == "time" for _, point in using], dtype=np.bool_)

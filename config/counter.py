@@ -4,8 +4,11 @@ Rule: makes and returns; what runs when is `run.py`'s.
 """
 
 import platform
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from loguru import logger
 
 from billing_core import account_store, operation_tables
 from billing_core.anchor import Anchor
@@ -14,6 +17,7 @@ from billing_core.engine import BillingEngine
 from billing_core.leaving_desk import Statements
 from billing_core.office import ChangePort, Office, QuietPort
 from billing_core.residents import Residents
+from billing_core.state import Terms
 from billing_core.store import LedgerStore
 from config.plant import Plant
 from scada.clock import NS_PER_S, Clock
@@ -100,5 +104,26 @@ async def open_billing(plant: Plant, billing: BillingEngine, books: LedgerStore,
         billing.adopt(spec)
     state = await books.prepare(plant.points, known.accounts(), plant.plans)
     billing.restore(state)
+    for difference in overridden(plant, state.terms):
+        logger.warning("{}", difference)
     known.pay({row: terms.account for row, terms in state.terms.items()})
     return state
+
+
+def overridden(plant: Plant, terms: Mapping[int, Terms]) -> Iterator[str]:
+    """Yield a sentence for each supply point whose meter or ratio a person set otherwise than the configuration says.
+
+    The books hold: what was swapped or re-rated while running is billed so until the configuration agrees.
+    """
+    for row, one in sorted(terms.items()):
+        point = plant.points[row]
+        for what, books, configured in (
+            ("meter", one.meter, point.meter),
+            ("thousandths per count (ratio)", one.milli_per_count, point.milli_per_count),
+            ("range of the register", one.modulus_counts, point.modulus_counts),
+        ):
+            if books != configured:
+                yield (
+                    f"supply point {point.id}: {what} is {books} in the books, by a swap or change of ratio, and "
+                    f"{configured} in the configuration; the books hold, mend meters.csv or supply_points.csv"
+                )

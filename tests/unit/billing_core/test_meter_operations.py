@@ -242,3 +242,36 @@ async def test_what_stands_after_a_restart_is_what_was_restated(postgres_dsn: st
     async with till(postgres_dsn) as opened:
         assert stored(opened) == before
         sound(postgres_dsn)
+
+
+@in_loop
+async def test_a_ratio_set_by_a_person_beats_the_configuration_after_a_restart(postgres_dsn: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        put(opened, 1_100, gap_s=60)
+        await tell(opened, "meter.ratio", point="p2", ratio="60/1")
+        now_s = opened.park.now_s
+    async with till(postgres_dsn) as opened:
+        assert opened.park.engine.point(1).milli_per_count == 600
+        opened.park.now_s = now_s
+        put(opened, 1_110, gap_s=60)
+        assert stored(opened)[1] == 100 * 400 + 10 * 600
+        await opened.commit()
+        sound(postgres_dsn)
+
+
+@in_loop
+async def test_rollover_with_a_ratio_of_40(postgres_dsn: str) -> None:
+    """999999.50 to 000003.25, CT 40: 3.75 x 40 = 150.00 kWh. 1234.00 to 12.00 is no rollover."""
+    async with till(postgres_dsn) as opened:
+        put(opened, 99_999_950)
+        put(opened, 325, gap_s=60)
+        assert stored(opened)[:2] == (325, 150_000)
+        put(opened, 123_400, gap_s=3600)
+        put(opened, 1_200, gap_s=60)
+        held = (await opened.ask("meter.held", EVE))["held"]
+        assert [(one["held"], one["last_register"], one["doubtful_register"]) for one in held] == [
+            ("reverse", "1234.00", "12.00")
+        ]
+        await opened.commit()
+        sound(postgres_dsn)
