@@ -71,6 +71,7 @@ TRANSFERS: Final[Mapping[str, tuple[str, str]]] = {
     "reconciliation": ("对账", "Bank reconciliation"),
     "approval": ("审批", "Approval"),
     "credit": ("信用", "Credit state"),
+    "quarantine": ("隔离", "Quarantine"),
     "anchor": ("账簿锚定", "Anchor of the books"),
 }
 

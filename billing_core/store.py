@@ -17,7 +17,7 @@ import numpy.typing as npt
 from loguru import logger
 from psycopg.types.json import Jsonb
 
-from billing_core import anchoring, books, ledger, plan_books, postbook, sql
+from billing_core import anchoring, books, ledger, plan_books, postbook, quarantine, sql
 from billing_core.account_rules import STANDARD
 from billing_core.anchor import Anchor
 from billing_core.books import Book, Copies
@@ -53,6 +53,7 @@ class Committed:
 
     head: Head
     late_credits: tuple[tuple[str, int], ...]  # (account, nano) of postings whose answer had been lost
+    quarantined: tuple[str, ...] = ()  # supply points whose charges the books did not take
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +133,26 @@ class LedgerStore:
         return state
 
     async def commit(self, checkpoint: Checkpoint) -> Committed:
-        """Write one checkpoint: charges, their transfer, balances and registers, all or nothing. Repeatable."""
+        """Write one checkpoint: charges, their transfer, balances and registers, all or nothing. Repeatable.
+
+        Points with a row that the books would never take stay out of it and are named in the answer: what the engine
+        has of them is not what the books have, so it must begin again from the books (prepare).
+        """
+        clean, held_back = quarantine.separate(checkpoint, self._points)
         async with self._writing() as cursor:
             book = await self._locked(cursor)
             late = await self._late_credits(cursor)
             if book.checkpoint_seq != checkpoint.seq:
                 if book.checkpoint_seq != checkpoint.seq - 1:
                     raise Overtaken(f"books are at checkpoint {book.checkpoint_seq}, this is {checkpoint.seq}")
-                await self._write(cursor, book, checkpoint)
+                await self._write(cursor, book, clean, held_back)
             else:
                 await books.keep(cursor, book)
         self._unsure.clear()
         if self._anchor is not None:
             await anchoring.note(self._anchor, book.head)
-        return Committed(book.head, late)
+        names = tuple(str(entry["point"]) for entry in held_back["points"]) if held_back is not None else ()
+        return Committed(book.head, late, names)
 
     async def top_up(
         self,
@@ -344,8 +351,13 @@ class LedgerStore:
             self._copies = await books.read_copies(cursor)
         return self._copies
 
-    async def _write(self, cursor: Cursor, book: Book, checkpoint: Checkpoint) -> None:
-        """Write charges, what they move, the change that comes with them, and the registers."""
+    async def _write(
+        self, cursor: Cursor, book: Book, checkpoint: Checkpoint, held_back: Mapping[str, Any] | None
+    ) -> None:
+        """Write charges, what they move, the change that comes with them, and the registers.
+
+        held_back: document of what stays out of the checkpoint
+        """
         copies = await self._read_copies(cursor)
         numbers = await copies.terms.numbers(cursor, copies.accounts, checkpoint.terms)
         columns = books.charge_columns(checkpoint.rows, numbers[checkpoint.rows[:, R_TERMS]])
@@ -356,6 +368,8 @@ class LedgerStore:
             if checkpoint.change is not None:
                 book.head = await self._write_change(cursor, book, copies, checkpoint.change, checkpoint.plant_time_s)
                 await plan_books.published(cursor, checkpoint.change.document)
+            if held_back is not None:
+                book.head = await self._write_quarantine(cursor, book, copies, checkpoint, held_back)
             if len(checkpoint.point_rows):
                 await self._save_points(cursor, copies.points, checkpoint, numbers[checkpoint.point_terms])
             book.checkpoint_seq = checkpoint.seq
@@ -394,6 +408,17 @@ class LedgerStore:
         transfer = Transfer(
             key, "change", self._site, at_s, change.who, change.station, change.memo, (),
             document_hash=ledger.document_hash(document),
+        )  # fmt: skip
+        return await books.post(cursor, copies.accounts, book.head, transfer, book.now_us, document)
+
+    async def _write_quarantine(
+        self, cursor: Cursor, book: Book, copies: Copies, checkpoint: Checkpoint, document: Mapping[str, Any]
+    ) -> Head:
+        names = ", ".join(str(entry["point"]) for entry in document["points"])
+        logger.error("checkpoint {}: impossible charges of {} stay out of the books", checkpoint.seq, names)
+        transfer = Transfer(
+            f"quarantine:{self._site}:{checkpoint.seq}", "quarantine", self._site, checkpoint.plant_time_s, SYSTEM,
+            CORE, "impossible charges", (), document_hash=ledger.document_hash(document),
         )  # fmt: skip
         return await books.post(cursor, copies.accounts, book.head, transfer, book.now_us, document)
 

@@ -80,6 +80,7 @@ class Core:
         self._committed_mono_ns = room.clock.mono_ns()
         self._alarms_from_ns = self._committed_mono_ns + int(ALARM_PATIENCE_S * NS_PER_S)
         self._commit_lock = asyncio.Lock()
+        self._begin_again = False  # the books refused what billing has in memory of some point
         self._cut: Any = None  # the checkpoint that is under way, and when it was cut
         self._cut_mono_ns = 0
         phases: list[tuple[str, Phase]] = [
@@ -170,6 +171,10 @@ class Core:
 
     async def _commit_once(self) -> int:
         """Commit one cut; return the monotonic time at which it was made."""
+        if self._begin_again:
+            await self.ports.open_books()
+            self._begin_again = False
+            self._cut = None
         await self.ports.keep_stops()
         checkpoint, now_ns = self.ports.billing.cut(), self._room.clock.mono_ns()
         if checkpoint is None:
@@ -178,6 +183,10 @@ class Core:
         if checkpoint is not self._cut:
             self._cut, self._cut_mono_ns = checkpoint, now_ns
         committed = await self.ports.books.commit(checkpoint)
+        if committed.quarantined:
+            logger.error("billing of {} is not to be believed; begins again from the books", committed.quarantined)
+            self._begin_again = True
+            return await self._commit_once()
         self.ports.billing.applied(checkpoint)
         self.ports.credit.charged(checkpoint)
         self._credit_late(committed)

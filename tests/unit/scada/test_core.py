@@ -3,7 +3,7 @@
 import asyncio
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,7 +102,7 @@ class Trades:
         self.cuts.append(checkpoint)
         if self.away:
             raise DatabaseAway("gone")
-        return SimpleNamespace(late_credits=self.late)
+        return SimpleNamespace(late_credits=self.late, quarantined=())
 
     async def nothing(self) -> None:
         """Open the books, keep stops, drain: nothing to do here."""
@@ -217,3 +217,30 @@ def test_a_disk_that_fails_stops_neither_core_nor_later_records(
         assert done == {tasks[1]}, "the task goes on until the disk takes records again"
 
     asyncio.run(keep())
+
+
+def test_billing_whose_charges_the_books_refuse_begins_again_from_the_books(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data base goes away in between: the books are still opened before anything else is cut."""
+    monkeypatch.setattr("scada.core.RETRY_S", 0.01)
+    trades = Trades()
+    core, _ = make(trades)
+    opened: list[bool] = []
+
+    async def open_books() -> None:
+        opened.append(len(opened) > 0)
+        if len(opened) == 1:
+            raise DatabaseAway("gone")
+        trades.pending = None
+
+    async def commit(checkpoint: object) -> Any:
+        trades.cuts.append(checkpoint)
+        return SimpleNamespace(late_credits=(), quarantined=("p1",) if len(trades.cuts) == 1 else ())
+
+    trades.commit = commit  # type: ignore[method-assign]
+    core.ports = replace(core.ports, open_books=open_books)
+    asyncio.run(core._commit())
+    assert opened == [False, True]
+    assert len(set(map(id, trades.cuts))) == 2
+    assert trades.said == ["charged"]
