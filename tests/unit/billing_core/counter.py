@@ -77,9 +77,12 @@ class Till:
 
 @contextlib.asynccontextmanager
 async def till(
-    dsn: str, limits: Mapping[str, AccountClass] | None = None, database: type[Database] = Database
+    dsn: str,
+    limits: Mapping[str, AccountClass] | None = None,
+    database: type[Database] = Database,
+    statements: Any = None,
 ) -> AsyncIterator[Till]:
-    """Open the books of the small park and everything that acts on its accounts."""
+    """Open the books of the small park and everything that acts on its accounts. statements: office -> Statements."""
     clock = Clock()
     residents = Residents.configured(
         POINTS, ACCOUNTS, limits or {"standard": LIMITS}, house="t2", switches=("m1", "m2"), spare=SPARE
@@ -130,8 +133,14 @@ async def till(
             plans={plan.id: plan for plan in TARIFFS},
             register_milli={"m1": 10, "m2": 10, "m3": 1},
         )
+        operations = tables(office, residents, statements(office) if statements else None)
         opened = Till(
-            park, store, residents, Counter(office, residents), OperationDesk(tables(office, residents)), clock
+            park,
+            store,
+            residents,
+            Counter(office, residents),
+            OperationDesk(operations),
+            clock,
         )
         yield opened
     finally:

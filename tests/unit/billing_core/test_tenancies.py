@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from billing_core.office import Office
+from billing_core.posting import Draft
+from scada.operations import Who
 from tests.unit.billing_core.counter import BOB, FEN, Till, till
 from tests.unit.billing_core.park import YUAN
 from tests.unit.billing_core.replaying import replayed
@@ -265,6 +268,38 @@ def test_who_owes_pays_up_or_is_written_off(postgres_dsn: str) -> None:
             assert (done["paid_nano"], dict(done["entries"])["cash"]) == (-YUAN, -YUAN)
 
     run(test)
+    assert_clean(postgres_dsn)
+
+
+class Fee:
+    """A last statement of two yuan and a half."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+
+    async def due(self, account: str, at_s: int) -> int:
+        return 0 if await self.office.books.find(f"fee:{account}") else -250 * FEN
+
+    async def close(self, account: str, at_s: int, who: Who) -> None:
+        entries = ((f"wallet:{account}", -250 * FEN), ("revenue:fees", 250 * FEN))
+        posted = await self.office.books.post(f"fee:{account}", "fixed", who, lambda balances: Draft(entries, "fee"))
+        for name, nano in posted.credit_now.items():
+            self.office.credit_now(name, nano)
+
+
+def test_the_last_statement_is_shown_and_posted_before_the_refund(postgres_dsn: str) -> None:
+    async def test() -> None:
+        async with till(postgres_dsn, statements=Fee) as core:
+            await opened(core)
+            shown = await core.ask("tenant.preview", account="noodles-water")
+            lines = {line["code"]: line["nano"] for line in shown["lines"]}
+            assert (lines["statement"], lines["refund"]) == (-250 * FEN, 2750 * FEN)
+            done = await left(core, "noodles-water")
+            assert done["paid_nano"] == 2750 * FEN
+            assert core.live("noodles-water") == 0
+
+    run(test)
+    assert balance(postgres_dsn, "revenue:fees") == 250 * FEN
     assert_clean(postgres_dsn)
 
 
