@@ -17,6 +17,7 @@ from billing_core.zones import DAY_S
 from scada.errors import Refused
 
 MILLI: Final = 1000
+WRITTEN_MAX: Final = 10**15  # more digits than any meter shows, few enough for exact decimals
 RATIO_MAX: Final = 100_000  # as in the configuration: a 500 kV transformer has 5000
 
 # What is wrong with a held point, and what a person can do about it.
@@ -47,7 +48,7 @@ def counts_of(text: str, register_milli: int, modulus: int) -> int:
         shown = Decimal(text)
     except InvalidOperation:
         raise Refused("meter.register", f"{text!r} is no register; write what it shows, such as 12345.67") from None
-    if not shown.is_finite():
+    if not shown.is_finite() or abs(shown) >= WRITTEN_MAX:
         raise Refused("meter.register", f"{text!r} is no register")
     counts = shown * MILLI / register_milli if register_milli else shown
     if counts % 1:
@@ -84,12 +85,12 @@ def ratio_of(text: str) -> int:
 def milli_of(text: str) -> int:
     """Return thousandths of the unit of a quantity, exactly. Refused "meter.quantity"."""
     try:
-        milli = Decimal(text) * MILLI
+        quantity = Decimal(text)
     except InvalidOperation:
         raise Refused("meter.quantity", f"{text!r} is no quantity; write it like 12.5") from None
-    if not milli.is_finite() or milli % 1 or milli < 0:
+    if not quantity.is_finite() or not 0 <= quantity < WRITTEN_MAX or quantity * MILLI % 1:
         raise Refused("meter.quantity", f"{text!r}: not negative, at most 3 decimals")
-    return int(milli)
+    return int(quantity * MILLI)
 
 
 def stake(point: PointSpec, plan: Plan, standing: Standing) -> tuple[int, int] | None:

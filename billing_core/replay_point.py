@@ -96,7 +96,7 @@ class PointReplay:
         """Compare rows that carry the same terms and readings and are of one kind (but for uplifts)."""
         if rows[0].kind == KIND_REVERSAL:
             yield from map(self._reversal, rows)
-        elif rows[0].kind == KIND_RECHARGE:
+        elif any(row.kind == KIND_RECHARGE for row in rows):  # an uplift may stand before it
             yield from self._recharge(supply, rows)
         else:
             yield from self._interval(supply, rows)

@@ -2,16 +2,19 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from billing_core.audit import audit
+from billing_core.plan import Slot, Tiers
 from billing_core.reader import open_books
 from billing_core.replay_all import Summary, replay_all
 from billing_core.replay_reader import open_replay
 from scada.errors import Refused
 from scada.operations import Who
+from tests.plans import plan
+from tests.unit.billing_core import counter, park
 from tests.unit.billing_core.counter import Till, till
 from tests.unit.billing_core.park import BEGIN_S, YUAN
 from tests.unit.billing_core.test_store import run
@@ -275,3 +278,43 @@ async def test_rollover_with_a_ratio_of_40(postgres_dsn: str) -> None:
         ]
         await opened.commit()
         sound(postgres_dsn)
+
+
+@pytest.mark.parametrize("mode", ["graduated", "volume"])
+def test_a_restatement_shifts_the_tiers_until_now(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, mode: Literal["graduated", "volume"]
+) -> None:
+    """The final register of a swap was 100.00 kWh too high: everything behind it moves down in the year's tiers."""
+    prices = {1: (1_000_000, 1_500_000, 2_000_000)}
+    tiered = plan("tou", prices, (Slot(0, 1440, 1),), tiers=Tiers(mode, "year", (100_000, 300_000)))
+    for module in (counter, park):
+        monkeypatch.setattr(module, "TARIFFS", (tiered, park.TARIFFS[1]))
+
+    def priced(milli: int) -> int:
+        slices = min(milli, 100_000), max(0, min(milli, 300_000) - 100_000), max(0, milli - 300_000)
+        if mode == "volume":
+            return milli * (1_000_000 + 500_000 * sum(part > 0 for part in slices[1:]))
+        return sum(part * price for part, price in zip(slices, (1_000_000, 1_500_000, 2_000_000), strict=True))
+
+    async def test() -> None:
+        async with till(postgres_dsn) as opened:
+            put(opened, 1_000)
+            put(opened, 1_100, gap_s=60)  # 40 kWh
+            put(opened, 1_100, gap_s=60)
+            wish = {"point": "p2", "old_final": "15.00", "new_first": "0.00"}  # 160 more: 200 kWh
+            done = await tell(opened, "meter.swap", **wish)
+            put(opened, 300, gap_s=600)  # 120 more: 320 kWh
+            await opened.commit()
+            assert stored(opened) == (300, 320_000, priced(320_000))
+            back = await tell(opened, "meter.late", point="p2", readings=[[done["final_s"], "12.50"]])
+            assert (back["milli"], back["nano"]) == (-100_000, priced(220_000) - priced(320_000))
+            put(opened, 550, gap_s=600)  # 100 more: 320 kWh again
+            assert stored(opened) == (550, 320_000, priced(320_000))
+            assert opened.park.engine.standing(1).position_milli == 320_000
+            await opened.commit()
+            assert opened.live("t2") == -priced(320_000)
+            sound(postgres_dsn)
+        async with till(postgres_dsn) as opened:
+            assert opened.park.engine.standing(1).position_milli == 320_000
+
+    run(test)
