@@ -67,6 +67,7 @@ class Books(Protocol):
     """Where the rows come from; each list in the order of its number."""
 
     def head(self) -> tuple[int, bytes]: ...
+    def folded_after(self) -> int: ...
     def transfers(self) -> Iterable[TransferRow]: ...
     def entries(self) -> Iterable[EntryRow]: ...
     def charges(self) -> Iterable[ChargeRow]: ...
@@ -119,7 +120,7 @@ def _transfers(
 ) -> Iterator[Difference]:
     entries, charges = _Groups(books.entries(), "entry"), _Groups(books.charges(), "charge")
     hashes = {number: ledger.terms_hash(row._asdict()) for number, row in terms.items()}
-    seq, previous = 0, GENESIS
+    seq, previous, folded_after = 0, GENESIS, books.folded_after()
     for row in books.transfers():
         place = f"transfer {row.seq}"
         if row.seq != seq + 1:
@@ -129,7 +130,7 @@ def _transfers(
         if anchored.pop(row.seq, row.hash) != row.hash:
             yield Difference(place, "is not the one that was anchored beside the data base")
         own_entries, own_charges = entries.of(row.seq), charges.of(row.seq)
-        yield from _transfer(row, own_entries, own_charges, hashes)
+        yield from _transfer(row, own_entries, own_charges, hashes, row.seq <= folded_after)
         yield from charged.transfer(place, own_charges)
         if row.kind == "change":
             charged.change(row.seq, row.document or {})
@@ -154,14 +155,21 @@ def _transfers(
 
 
 def _transfer(
-    row: TransferRow, entries: tuple[EntryRow, ...], charges: tuple[ChargeRow, ...], hashes: Mapping[int, bytes]
+    row: TransferRow,
+    entries: tuple[EntryRow, ...],
+    charges: tuple[ChargeRow, ...],
+    hashes: Mapping[int, bytes],
+    older: bool,
 ) -> Iterator[Difference]:
-    """Compare one transfer with its entries, the hash of its charges and their terms, and its own hash."""
+    """Compare one transfer with its entries, the hash of its charges and their terms, and its own hash.
+
+    older: from before charges knew tiers; their hash leaves out what they did not know
+    """
     place = f"transfer {row.seq}"
     total = sum(entry.nano for entry in entries)
     if total != 0:
         yield Difference(place, f"entries sum to {total} nano, not to zero")
-    charged = charges_hash(charges, hashes) if charges else b""
+    charged = charges_hash(charges, hashes, older) if charges else b""
     if charged != (row.charges_hash or b""):
         yield Difference(place, "its charges are not the ones that were posted")
     if any(charge.line != line for line, charge in enumerate(charges)):
@@ -259,13 +267,16 @@ def _receipts(books: Books, sums: Sums) -> Iterator[Difference]:
         yield Difference(f"transfer {seq}", "a top-up without receipt")
 
 
-def charges_hash(charges: Iterable[ChargeRow], hashes: Mapping[int, bytes]) -> bytes:
+def charges_hash(charges: Iterable[ChargeRow], hashes: Mapping[int, bytes], older: bool) -> bytes:
     """Return the hash that ties charges and their terms to their transfer, from rows as they are stored."""
 
     def of_numbers(numbers: npt.NDArray[np.int64]) -> bytes:
         return b"".join(hashes.get(number, b"") for number in numbers.tolist())  # none only where books were tampered
 
-    return ledger.charges_hash(np.array([charge[2:] for charge in charges], dtype=np.int64), of_numbers)
+    columns = np.array([charge[2:] for charge in charges], dtype=np.int64)
+    if older:
+        columns[:, ledger.CHARGE_FIRST :] = 0
+    return ledger.charges_hash(columns, of_numbers)
 
 
 class _Groups:

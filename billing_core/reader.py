@@ -38,6 +38,11 @@ class StoredBooks:
         found = self._connection.execute(sql.AUDIT_BOOK).fetchone()
         return (found[0], bytes(found[1])) if found is not None else (0, GENESIS)
 
+    def folded_after(self) -> int:
+        """Return the number of the last transfer from before charges knew tiers."""
+        found = self._connection.execute("SELECT folded_after FROM book").fetchone()
+        return int(found[0]) if found is not None else 0
+
     def hash_of(self, seq: int) -> bytes | None:
         """Return the hash of a transfer, None when there is no such."""
         found = self._connection.execute(sql.HASH_OF, {"seq": seq}).fetchone()

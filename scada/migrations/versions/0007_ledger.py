@@ -24,6 +24,7 @@ POINT_COLUMNS = (
 )  # fmt: skip
 POINT_WIDTH, POINTS_A_PAGE, ACCOUNTS_A_PAGE = 24, 16, 64
 NO_REGISTER = -1
+AFTER = {"position_milli": "coalesce(billed_milli, 0)", "period": 0}  # of points billed by plans of one tier
 
 CHAIN = (
     "ALTER TABLE transfer DROP CONSTRAINT transfer_kind_check, ADD CHECK (kind ~ '^[a-z][a-z-]{0,31}$')",
@@ -66,7 +67,16 @@ CHARGES = (
         ADD CHECK (kind IN (1, 2) OR (milli > 0 AND nano >= 0 AND price_micro >= 0)),
         ADD CHECK ((kind = 2) = (reverses_seq IS NOT NULL) AND (kind = 2) = (reverses_line IS NOT NULL))
     """,
-    # Its successor is `method`; rows from before keep 0 there, for their hash does not know the column.
+    # What older rows did not say and the audit expects: plans had one tier, and no column besides `split` had a method.
+    # Their hash does not know these columns (book.folded_after says up to which transfer).
+    "ALTER TABLE charge DISABLE TRIGGER charge_append_only",
+    """
+    UPDATE charge c SET method = split::int, position_milli = before.milli
+    FROM (SELECT seq, line, sum(milli) OVER (PARTITION BY t.point ORDER BY seq, line) - milli AS milli
+          FROM charge JOIN terms t ON t.id = charge.terms) before
+    WHERE (before.seq, before.line) = (c.seq, c.line)
+    """,
+    "ALTER TABLE charge ENABLE TRIGGER charge_append_only",
     "ALTER TABLE charge DROP COLUMN split",
     # The rows of a checkpoint are written in the order of their terms: the index grows at its end only.
     "ALTER TABLE charge ADD PRIMARY KEY (seq, terms, line)",
@@ -126,7 +136,7 @@ PACKING = " || ".join(
     if at <= POINT_COLUMNS.index("charged_nano")
     else f"int8send({value}::bigint)"
     for at, (name, value) in enumerate(
-        [(name, NO_REGISTER if name.startswith("rate_raw") else 0) for name in POINT_COLUMNS]
+        [(name, AFTER.get(name, NO_REGISTER)) for name in POINT_COLUMNS]
         + [("", 0)] * (POINT_WIDTH - len(POINT_COLUMNS))
     )
 )
