@@ -1,4 +1,4 @@
-"""What the billing core brings to the command line: `run.py audit`, `run.py meter`."""
+"""What the billing core brings to the command line: `run.py audit`, `run.py ledger`, `run.py meter`."""
 
 import argparse
 import getpass
@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from billing_core import meter_commands
+
 SHOWN_MOST: Final = 1000  # lines of differences; the count is always complete
 
 
 def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str]) -> None:
     """Add the commands of this package. database_url: parsed arguments -> connection string of the books."""
+    meter_commands.add_commands(commands)
     text = (
         "verify the books: transfers sum to zero, hash chain unbroken and as it was anchored in the data directory, "
         "balances equal the fold of entries, every charge computed again from its stored readings; exit 1 when "

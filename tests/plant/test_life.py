@@ -183,6 +183,10 @@ def assert_proved(clerk: Counter) -> None:
     assert life["differences"] == 0
     kinds = {line["charge"]["kind"] for line in life["lines"] if "charge" in line}
     assert kinds == {0, 2, 3, 4}, "metered, taken back, charged again, estimated"
+    period = ("--from", "2026-01-01", "--to", "2036-01-01", "--file", str(clerk.park.config / "tariffs.toml"))
+    shadow = clerk.ask("tariff", "shadow", "e-residential", *period)
+    assert len(shadow["tenants"]) > 10
+    assert shadow["total"]["old"] == shadow["total"]["new"] != "0.000000000"  # the same plan costs the same
     code, printed = clerk.run("replay", "--account", TENANT, "--lang", "zh")
     assert code == 0
     assert "居民公寓阶梯电价" in printed
