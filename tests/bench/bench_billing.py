@@ -1,15 +1,13 @@
-"""Billing figures with their peers in the same run: kernel against numpy, Decimal and memory; durable postings.
+"""Billing figures with their peers in the same run: kernel against numpy, Decimal and memory.
 
-    python tests/bench/bench_billing.py [--points 1000000] [--scans 12] [--dsn "host=... dbname=..."]
+    python tests/bench/bench_billing.py [--points 1000000] [--scans 12]
 
 One history with three rate periods and three tiers, with rate borders, tier borders and single rollovers in it. Kernel
 and numpy bill it in turn; Decimal a part of it. All three must agree to the nano. The bytes that a scan of the kernel
-must touch are set against a plain copy of memory of the same size. Postings need a data base with a fresh schema
-(--dsn).
+must touch are set against a plain copy of memory of the same size.
 """
 
 import argparse
-import asyncio
 import statistics
 import sys
 import time
@@ -25,9 +23,7 @@ from billing_core.engine import BillingEngine
 from billing_core.plan import NO_OPTIONS, Slot, Tiers
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.schedule import unroll
-from billing_core.store import LedgerStore
 from billing_core.streaming import Stream
-from scada.database import Database
 from scada.image import Columns, Layout
 from scada.scan import Instant
 from tests.bench.billing_peers import DecimalPeer, NumpyPeer
@@ -181,41 +177,13 @@ def decimal_figure(seen: list[list[int]], work: Columns) -> float:
     return spent_ns
 
 
-async def postings(dsn: str, count: int, commits: int) -> None:
-    """Print durable charges a second and the latency of a checkpoint that charges every point."""
-    engine, work, parts = park(count)
-    store = LedgerStore(Database(dsn, "ledger"), "bench")
-    engine.restore(await store.prepare(*parts))
-    raw = np.zeros(count, dtype=np.int64)
-    engine_scan(engine, work, raw, 0)
-    latency_ms = []
-    for scan in range(1, commits + 1):
-        raw += 1
-        engine_scan(engine, work, raw, scan)
-        checkpoint = engine.cut()
-        assert checkpoint is not None
-        begun = time.perf_counter()
-        await store.commit(checkpoint)
-        latency_ms.append((time.perf_counter() - begun) * 1e3)
-        engine.applied(checkpoint)
-    await store.close()
-    latency_ms.sort()
-    p50, p99 = latency_ms[len(latency_ms) // 2], latency_ms[int(len(latency_ms) * 0.99)]
-    rate = count * commits / (sum(latency_ms) / 1e3)
-    print(f"{count} charges a checkpoint: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {rate:,.0f} durable charges/s")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--scans", type=int, default=12)
-    parser.add_argument("--dsn", default="")
     args = parser.parse_args()
     print(f"{args.points} points, {PAIRS} x {args.scans} scans")
-    missed = report([*compare(args.points, args.scans), *stream(1000, 35_040 if args.points >= 1_000_000 else 3_000)])
-    if args.dsn:
-        asyncio.run(postings(args.dsn, min(args.points, 3000), 100))
-    return missed
+    return report([*compare(args.points, args.scans), *stream(1000, 35_040 if args.points >= 1_000_000 else 3_000)])
 
 
 if __name__ == "__main__":
