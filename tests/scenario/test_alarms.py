@@ -61,7 +61,7 @@ class Core:
 
     def __init__(self, folder: Path, dsn: str) -> None:
         self._folder = folder
-        self._database = Database(dsn, "ledger")
+        self._database = Database(dsn, "history")
         self._journal: Journal | None = None
 
     async def start(self) -> None:

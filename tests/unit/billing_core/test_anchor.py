@@ -229,8 +229,8 @@ SECURED: dict[str, tuple[str, ...]] = {
     "terms": ("first_used",),
 }
 FLIPPED = {
-    "bigint": "{0} # 1",
-    "integer": "{0} # 1",
+    "bigint": "{0} # 4096",  # a bit that makes no number of another row of it
+    "integer": "{0} # 4096",
     "smallint": "{0} # 1::smallint",
     "text": "overlay({0} PLACING chr(ascii({0} || ' ') # 1) FROM 1 FOR 1)",
     "bytea": "set_byte({0}, 31, get_byte({0}, 31) # 1)",
