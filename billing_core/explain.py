@@ -13,11 +13,10 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from billing_core.columns import KIND_ESTIMATE, KIND_UPLIFT
-from billing_core.plan import HOLIDAY, RATES, WEEKEND, WORKING, Plan, Version
+from billing_core.plan import HOLIDAY, MAKE_UP, RATES, WEEKEND, WORKING, Plan, Version
 from billing_core.schedule import WEEKDAYS, kinds_of, tables_at
 
 LANGUAGES: Final = ("zh", "en")
-MAKE_UP: Final = "make-up"
 
 Both = Mapping[str, str]  # language -> word
 
@@ -191,9 +190,9 @@ def _parts(version: Version, facts: Facts) -> tuple[PartPrice, ...]:
 
 
 def day_word(version: Version, day: int) -> str:
-    """Return the kind of a local day (an ordinal) as one word: a special day's name, "make-up", HOLIDAY, ..."""
-    named = next(kind for kind in kinds_of(version.days, day) if kind not in WEEKDAYS)
-    return MAKE_UP if named == WORKING and day in version.days.make_up else named
+    """Return the kind of a local day (an ordinal) as one word: a special day's name, MAKE_UP, HOLIDAY, ..."""
+    kinds = kinds_of(version.days, day)
+    return MAKE_UP if MAKE_UP in kinds else next(kind for kind in kinds if kind not in WEEKDAYS)
 
 
 def slot_at(version: Version, local: datetime) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from billing_core.columns import (
     KIND_REVERSAL,
     KIND_UPLIFT,
     KINDS,
+    METHOD_PERSON,
     METHODS,
     R_FROM_S,
     R_KIND,
@@ -45,7 +46,8 @@ def faulty(rows: Table) -> npt.NDArray[np.bool_]:
     signed = (rows[:, R_KIND] == KIND_UPLIFT) | (rows[:, R_KIND] == KIND_REVERSAL)
     found = (rows[:, R_RAW_FROM] < 0) | (rows[:, R_RAW_TO] < 0) | (rows[:, R_POSITION_MILLI] < 0)
     found |= (rows[:, R_SEGMENT_FROM_S] < rows[:, R_FROM_S]) | (rows[:, R_TO_S] < rows[:, R_SEGMENT_TO_S])
-    found |= rows[:, R_SEGMENT_FROM_S] >= rows[:, R_SEGMENT_TO_S]
+    by_person = rows[:, R_METHOD] == METHOD_PERSON  # an estimate for a swap may have no length of its own
+    found |= rows[:, R_SEGMENT_FROM_S] + np.where(by_person, 0, 1) > rows[:, R_SEGMENT_TO_S]
     for column, most in ((R_RATE, RATES_MOST), (R_TIER, TIERS_MOST), (R_KIND, len(KINDS)), (R_METHOD, len(METHODS))):
         found |= (rows[:, column] < 0) | (rows[:, column] >= most)
     found |= ~signed & ((rows[:, R_MILLI] <= 0) | (rows[:, R_NANO] < 0) | (rows[:, R_PRICE_MICRO] < 0))

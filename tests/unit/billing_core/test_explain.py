@@ -102,7 +102,7 @@ def test_a_plan_without_tiers_has_no_line_about_them() -> None:
     [
         ((2026, 1, 1), Days(holidays=frozenset((NEW_YEAR,))), "holiday"),
         ((2026, 1, 1), Days(special=(("spring", frozenset((NEW_YEAR,))),)), "spring"),
-        ((2026, 1, 3), Days(make_up=frozenset((NEW_YEAR + 2,))), "make-up"),
+        ((2026, 1, 3), Days(make_up=frozenset((NEW_YEAR + 2,))), "make_up"),
         ((2026, 1, 3), Days(), "weekend"),
         ((2026, 1, 1), Days(), "working"),
     ],
