@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.commands
     import billing_core.credit_commands
     import billing_core.replay_commands
+    import billing_core.settle_commands
     import billing_core.shadow_commands
     import billing_core.tenant_commands
     import config.commands
@@ -111,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     billing_core.tenant_commands.add_commands(commands, ports, config.commands.points_of_room)
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     billing_core.replay_commands.add_commands(commands, database_url, register_tags)
+    billing_core.settle_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
         add_options(parser)
@@ -407,7 +409,8 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     from billing_core.credit_operations import CreditActs
     from billing_core.credit_stops import known_stops
     from billing_core.credit_store import CreditStore
-    from config import computed, counter
+    from billing_core.last_statements import LastStatements
+    from config import computed, counter, monthend
     from drivers.bus import FieldBus
     from scada import control_store
     from scada.clock import NS_PER_S
@@ -469,8 +472,15 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     core = Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
     core.account_rows = residents.rows  # grows with accounts that are opened
     acts = CreditActs(credit, credit_store, work, clock, plant.site.timezone)
-    asked = counter.operations(plant, clock, billing, books, residents, core.change, core.quietly, desk)
-    return core, asked + acts.operations()
+    month_end = monthend.settlement_desk(
+        plant, room.database_url, clock, books, lambda account, nano: billing.credit(residents.rows[account], nano)
+    )
+    midnights = monthend.settlement_clock(plant, month_end, billing, work, clock, lambda: core.books_open)
+    core.also.append(midnights.run)
+    asked = counter.operations(
+        plant, clock, billing, books, residents, core.change, core.quietly, desk, LastStatements(month_end)
+    )
+    return core, [*asked, *acts.operations(), *monthend.operations(plant, month_end)]
 
 
 def _credit_control(plant: "Plant", speed: int) -> "CreditControl":

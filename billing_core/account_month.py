@@ -119,6 +119,7 @@ def _component_lines(facts: Facts, items: Sequence[Any]) -> list[dict[str, Any]]
                 "name_zh": item.name_zh,
                 "name_en": item.name_en,
                 "late": late,
+                "compliance": getattr(item, "compliance", ""),
                 "tax_ppm": item.tax_ppm,
                 "carry_key": f"{item.point}|{item.component}",
                 "nano": 0,

@@ -212,6 +212,11 @@ class BillingEngine:
         return int(self._committed[account_row] - self._balance[account_row])
 
     @property
+    def points(self) -> Sequence[PointSpec]:
+        """What every supply point is billed by now, by row. Do not change it."""
+        return self._supplies.points
+
+    @property
     def plans(self) -> tuple[Plan, ...]:
         """The plans in force, with what was published since the start."""
         return tuple(self._supplies.plans)

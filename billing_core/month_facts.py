@@ -48,6 +48,7 @@ class Posted:
     tax_ppm: int
     nano: int
     late: bool
+    compliance: str = ""  # word of a warning
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,18 +89,25 @@ class SettlementClock:
         self._posted_s: dict[str, int] = {}  # point -> plant time of its last demand posting
 
     async def run(self) -> None:
-        """Step until cancelled. A data base that is away, or a refusal, delays the work and loses none of it."""
-        while True:
-            pause_s = STEP_S
-            if self._live.ready():
-                try:
-                    await self.step(self._clock.utc_ns() // NS_PER_S)
-                except DatabaseAway as away:
-                    logger.debug("settlement waits for the data base: {}", away)
-                except Refused as refused:
-                    logger.error("settlement cannot post, and tries again in {} s: {}", REFUSED_RETRY_S, refused)
-                    pause_s = REFUSED_RETRY_S
-            await asyncio.sleep(pause_s)
+        """Step until cancelled, then close the store. A data base that is away delays the work and loses none of it."""
+        try:
+            while True:  # noqa: ASYNC110 - plant time passes whether anybody tells or not
+                await asyncio.sleep(await self._try_step())
+        finally:
+            await self._desk.store.close()
+
+    async def _try_step(self) -> float:
+        """Step when the books are open; return how long to wait, real seconds."""
+        if not self._live.ready():
+            return STEP_S
+        try:
+            await self.step(self._clock.utc_ns() // NS_PER_S)
+        except DatabaseAway as away:
+            logger.debug("settlement waits for the data base: {}", away)
+        except Refused as refused:
+            logger.error("settlement cannot post, and tries again in {} s: {}", REFUSED_RETRY_S, refused)
+            return REFUSED_RETRY_S
+        return STEP_S
 
     async def step(self, now_s: int) -> None:
         """Do everything that is due at a plant time."""

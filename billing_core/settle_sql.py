@@ -48,7 +48,7 @@ CHARGED_AFTER: Final = """
 """
 POSTED: Final = """
     SELECT a.kind, a.point, a.medium, a.component, max(a.name_zh), max(a.name_en), a.tax_ppm, sum(a.nano)::bigint,
-           a.time_from < to_timestamp(%(from_s)s)
+           a.time_from < to_timestamp(%(from_s)s), coalesce(max(a.inputs ->> 'compliance'), '')
     FROM assessment a JOIN transfer x USING (seq)
     WHERE a.account = %(account)s AND x.kind <> 'settlement' AND a.seq <= %(cut)s
       AND ((a.time_from >= to_timestamp(%(from_s)s) AND a.time_from < to_timestamp(%(to_s)s))

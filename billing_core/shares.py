@@ -161,7 +161,7 @@ def assessments(document: Mapping[str, Any]) -> list[Assessment]:
 
 
 def _item(document: Mapping[str, Any], name: str, account: str, point: str, minor: int) -> Assessment:
-    inputs = {"minor": minor, "minor_nano": document["minor_nano"]}
+    inputs = {"minor": minor, "minor_nano": document["minor_nano"], "compliance": document["compliance"]}
     return Assessment(
         key=f"share:{document['group']}:{document['month']}:{name}",
         kind="share",

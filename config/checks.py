@@ -16,6 +16,7 @@ from config.loader import Placed, Sources, listed, nearest
 from config.meter_checks import METER_CHECKS
 from config.network_checks import NETWORK_CHECKS, loops
 from config.profile_checks import PROFILE_CHECKS
+from config.settling import settlement_faults
 from config.tariff_checks import TARIFF_CHECKS
 from scada.errors import Fault
 
@@ -60,6 +61,12 @@ REFERENCES: Final = (
     Reference("load", "id", "meter"),
     Reference("simulation", "open_at_start", "meter"),
     Reference("rule", "profiles", "profile"),
+    Reference("share_group", "payer", "tenant"),
+    Reference("share_group", "participants", "point"),
+    Reference("share_group", "building", "building", optional=True),
+    Reference("share_group", "points", "point"),
+    Reference("share_group", "main", "point", optional=True),
+    Reference("share_group", "subs", "point"),
 )
 
 WORD_OF_COLUMN: Final = {"feeder": "feeder", "account": "account"}  # where people say another word than the target's
@@ -298,6 +305,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     idle_tenants,
     simulation,
     credit_faults,
+    settlement_faults,
     *TARIFF_CHECKS,
     *METER_CHECKS,
     *NETWORK_CHECKS,

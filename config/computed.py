@@ -4,13 +4,17 @@ Rule: looks rows up by tag id, once, at the start of the core.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from config.plant import Plant
 from scada.derived import NANO, SYSTEM_MEASURES, DerivedRows, DerivedTags
 from scada.image import Columns
+from scada.quality import is_good
+
+# a total, or import and export of it; never both in one profile
+REACTIVE_MEASURES: Final = ("ReactiveEnergyTotal", "ReactiveEnergyImportTotal", "ReactiveEnergyExportTotal")
 
 
 def load_kw_of(plant: Plant) -> Callable[[str, Columns], float]:
@@ -29,6 +33,28 @@ def load_kw_of(plant: Plant) -> Callable[[str, Columns], float]:
         return float(work.tags.value[row]) * factor
 
     return load_kw
+
+
+def reactive_milli_of(plant: Plant, work: Columns) -> Callable[[str], int | None]:
+    """Return the function that reads a meter's reactive registers, kvarh in thousandths; None: none, or not good now.
+
+    Import and export add up. A register of at most 2**53 counts is exact in the image; it is rounded to a thousandth.
+    """
+    to_milli = {"varh": 1, "kvarh": 1_000}
+    rows: dict[str, list[tuple[int, int]]] = {}
+    for device in plant.devices:
+        for measure in REACTIVE_MEASURES:
+            row = plant.tags.index.get(f"{plant.site.id}/M/{device.id}/{measure}")
+            if row is not None:
+                rows.setdefault(device.id, []).append((row, to_milli[plant.tags.tags[row].unit]))
+
+    def reactive_milli(meter: str) -> int | None:
+        own = rows.get(meter, [])
+        if not own or not all(is_good(int(work.tags.quality[row])) for row, _ in own):
+            return None
+        return sum(abs(round(float(work.tags.value[row]) * factor)) for row, factor in own)
+
+    return reactive_milli
 
 
 def derived_tags(plant: Plant, work: Columns) -> DerivedTags:

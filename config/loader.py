@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from config import credit_schema, schema, tariff_tables
+from config import credit_schema, schema, settle_schema, tariff_tables
 from scada.errors import Fault
 
 T = TypeVar("T", bound=schema.Table)
@@ -46,6 +46,11 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
     },
     "tariffs.toml": {"tariff": (tariff_tables.TariffTable, "many")},
     POWER_FACTORS: {"power_factor": (tariff_tables.PowerFactorSteps, "many")},
+    "settlement.toml": {
+        "settlement": (settle_schema.SettlementTable, "one"),
+        "share_group": (settle_schema.ShareGroupTable, "many"),
+        "purchase": (settle_schema.PurchaseTable, "many"),
+    },
     "alarms.toml": {"rule": (schema.RuleTable, "many")},
     "field.toml": {"simulation": (schema.SimulationTable, "one"), "load": (schema.LoadTable, "map")},
 }
@@ -55,7 +60,7 @@ CSV_FILES: Final[Mapping[str, tuple[str, type[schema.Table]]]] = {
     "tenants.csv": ("tenant", schema.TenantRow),
 }
 REQUIRED_TABLES: Final = ("site",)
-OPTIONAL_FILES: Final = ("field.toml", "alarms.toml")  # a real plant is not simulated
+OPTIONAL_FILES: Final = ("field.toml", "alarms.toml", "settlement.toml")  # a real plant is not simulated
 
 
 @dataclass(frozen=True, slots=True)

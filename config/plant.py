@@ -31,6 +31,7 @@ from config.settings import (
     Place,
     Site,
 )
+from config.settling import SettlementSettings, settlement
 from config.tagging import build_tags, tag_id
 from drivers.device import Device, Gateway
 from scada.control import Breaker
@@ -89,6 +90,7 @@ class Plant:
     history: HistorySettings
     ledger: LedgerSettings
     account_classes: Mapping[str, AccountClass]  # by id; "standard" is always there
+    settlement: SettlementSettings
 
     def row(self, letter: str, owner: str, measure: str) -> int:
         """Return the image row of a tag; KeyError when there is no such tag."""
@@ -141,6 +143,7 @@ def _build(sources: Sources) -> Plant:
         history=HistorySettings(**history.model_dump()),
         ledger=ledger,
         account_classes=assembly.account_classes(sources),
+        settlement=settlement(sources),
     )
 
 

@@ -59,6 +59,7 @@ Minute = Annotated[str, Field(pattern=MINUTE_PATTERN)]
 YesNo = Annotated[bool, BeforeValidator(_yes_no)]
 Money = Annotated[Decimal, Field(gt=-MONEY_MAX, lt=MONEY_MAX), _at_most(9)]
 Price = Annotated[Decimal, Field(ge=0, lt=MICRO), _at_most(6)]
+Quantity = Annotated[Decimal, Field(ge=0, lt=MICRO), _at_most(3)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -311,6 +312,11 @@ class PointRow(Named):
     catch_up: Literal["time", "rate-registers"] = "time"  # how what was used in a gap is spread over rate periods
     household: Annotated[int, Field(ge=0, le=1000)] = 0  # persons: widens the tiers of a tariff that says so
     opened: Annotated[str, Field(pattern=DATE_PATTERN)] = ""  # of the tenancy: anniversary and first year of tiers
+    contract_kw: Quantity = Decimal(0)  # contracted demand
+    capacity_kva: Quantity = Decimal(0)  # of the transformers, for capacity fees and the 260 kWh/kVA rule
+    area_m2: Quantity = Decimal(0)  # keys of shared costs
+    heads: Annotated[int, Field(ge=0, le=100_000)] = 0
+    weight: Quantity = Decimal(0)
 
 
 class TenantRow(Named):

@@ -598,6 +598,22 @@ CASES = (
         'name = "BalanceLow"',
         ["rule.BalanceLow.name: a second rule 'BalanceLow' for Balance on account"],
     ),
+    Case(
+        "shares by a key that nobody has",
+        "settlement.toml",
+        'by = "heads"',
+        'by = "capacity"',
+        [
+            "share_group.b3-corridor.by: shared by capacity, but no participant has capacity_kva",
+        ],
+    ),
+    Case(
+        "a capacity fee without a capacity",
+        "supply_points.csv",
+        "p-e-bw203,联创模具用电,Lianchuang Moulds electricity,e-bw203,t-w07,e-capacity,b,2F,W203,,,,,,80,900",
+        "p-e-bw203,联创模具用电,Lianchuang Moulds electricity,e-bw203,t-w07,e-capacity,b,2F,W203,,,,,,,900",
+        ["line 62, column 'capacity_kva': missing, and tariff 'e-capacity' charges by capacity"],
+    ),
 )
 
 
