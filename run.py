@@ -409,7 +409,6 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     from billing_core.credit_operations import CreditActs
     from billing_core.credit_stops import known_stops
     from billing_core.credit_store import CreditStore
-    from billing_core.last_statements import LastStatements
     from config import computed, counter, monthend
     from drivers.bus import FieldBus
     from scada import control_store
@@ -470,16 +469,9 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     accounts = [account.id for account in plant.accounts]
     derived = computed.derived_tags(plant, work)
     core = Core(room, ports, work, stage, derived, image, accounts, plant.scan_period_s, plant.checkpoint_s)
-    core.account_rows = residents.rows  # grows with accounts that are opened
     acts = CreditActs(credit, credit_store, work, clock, plant.site.timezone)
-    month_end = monthend.settlement_desk(
-        plant, room.database_url, clock, books, lambda account, nano: billing.credit(residents.rows[account], nano)
-    )
-    midnights = monthend.settlement_clock(plant, month_end, billing, work, clock, lambda: core.books_open)
-    core.also.append(midnights.run)
-    asked = counter.operations(
-        plant, clock, billing, books, residents, core.change, core.quietly, desk, LastStatements(month_end)
-    )
+    month_end = monthend.month_end(plant, room.database_url, core, billing, books, residents.rows, clock)
+    asked = counter.operations(plant, clock, billing, books, residents, core.change, core.quietly, desk, month_end)
     return core, [*asked, *acts.operations(), *monthend.operations(plant, month_end)]
 
 

@@ -14,9 +14,10 @@ from billing_core import account_store, operation_tables
 from billing_core.anchor import Anchor
 from billing_core.credit import CreditControl
 from billing_core.engine import BillingEngine
-from billing_core.leaving_desk import Statements
+from billing_core.last_statements import LastStatements
 from billing_core.office import ChangePort, Office, QuietPort
 from billing_core.residents import Residents
+from billing_core.settle_desk import SettlementDesk
 from billing_core.state import Terms
 from billing_core.store import LedgerStore
 from config.plant import Plant
@@ -71,9 +72,9 @@ def operations(
     change: ChangePort,
     quietly: QuietPort,
     desk: ControlDesk,
-    statements: Statements | None = None,
+    month_end: SettlementDesk | None = None,
 ) -> list[Operation]:
-    """Return what people can ask the core for, trade by trade. statements: posts the last statement of a closing."""
+    """Return what people can ask the core for, trade by trade. month_end: posts the last statement of a closing."""
     office = Office(
         site=plant.site.id,
         timezone=plant.site.timezone,
@@ -90,7 +91,7 @@ def operations(
         plans={plan.id: plan for plan in plant.plans},
         register_milli={d.id: d.profile.billing.milli_per_count for d in plant.devices if d.profile.billing},
     )
-    return operation_tables.tables(office, known, statements)
+    return operation_tables.tables(office, known, LastStatements(month_end) if month_end else None)
 
 
 def coin_nano(plant: Plant) -> int:

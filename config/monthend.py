@@ -3,7 +3,7 @@
 Rule: makes and returns; what runs when is `run.py`'s.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
 
 from billing_core import settle_operations
@@ -19,10 +19,32 @@ from billing_core.store import LedgerStore
 from config.computed import reactive_milli_of
 from config.plant import Plant
 from scada.clock import NS_PER_S, Clock
+from scada.core import Core
 from scada.database import Database
 from scada.derived import NANO
 from scada.image import Columns
 from scada.operations import Operation
+
+
+def month_end(
+    plant: Plant,
+    database_url: str,
+    core: Core,
+    billing: BillingEngine,
+    books: LedgerStore,
+    account_rows: Mapping[str, int],
+    clock: Clock,
+) -> SettlementDesk:
+    """Return the settlement desk of a core, and let the core run its clock.
+
+    account_rows: account -> row of the image; grows with accounts that are opened
+    """
+    core.account_rows = account_rows
+    desk = settlement_desk(
+        plant, database_url, clock, books, lambda account, nano: billing.credit(account_rows[account], nano)
+    )
+    core.also.append(settlement_clock(plant, desk, billing, core.work, clock, lambda: core.books_open).run)
+    return desk
 
 
 def settlement_desk(
