@@ -20,7 +20,8 @@ LINE = {
 }  # fmt: skip
 SHARE = {
     "point": "p1", "kind": "share", "component": "stairs", "medium": "electricity", "name_zh": "=楼道",
-    "name_en": "Stairs", "late": True, "compliance": "shared-cost", "tax_ppm": 130_000, "nano": 12_340_000_000, "minor": 1_234,
+    "name_en": "Stairs", "late": True, "compliance": "shared-cost", "tax_ppm": 130_000,
+    "nano": 12_340_000_000, "minor": 1_234,
 }  # fmt: skip
 DOCUMENT: dict[str, Any] = {
     "account": "t1", "name_zh": "甲", "name_en": "First", "currency": "CNY", "label": "2026-11", "minor_nano": FEN,
