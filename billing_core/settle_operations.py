@@ -91,7 +91,7 @@ class SettleOperations:
         month = self._desk.month(wanted.month)
         purchase = resale.purchase_of(self._purchases, wanted.medium, month.label)
         if purchase is None:
-            text = f"no purchase price of {wanted.medium} for {month.label}; add a [[purchase]] to plant.toml"
+            text = f"no purchase price of {wanted.medium} for {month.label}; add a [[purchase]] to settlement.toml"
             raise Refused("settle.no-purchase", text)
         found = []
         for account in await self._desk.store.wallets():
