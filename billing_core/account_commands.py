@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from billing_core import credit_commands
+from billing_core import credit_commands, people
 from billing_core.account_rules import shown
 from billing_core.ledger import CHANNELS, NANO_PER_UNIT
 from scada.errors import Refused
@@ -63,7 +64,9 @@ AGAINST: Final = "other side: revenue:<medium>, writeoff, rounding; of a debt al
 def add_commands(commands: Any, ports: Ports) -> None:
     """Add `account` with its verbs."""
     text = "money of an account: top up, reverse, refund, correct, debts, credit, subsidies, property fees, approvals"
-    verbs = commands.add_parser("account", help=text, description=text).add_subparsers(metavar="VERB", required=True)
+    top = commands.add_parser("account", help=text, description=text)
+    top.set_defaults(site_zone=lambda args: people.site_zone(ports.database_url(args)))
+    verbs = top.add_subparsers(metavar="VERB", required=True)
     credit_commands.add_account_verbs(verbs, lambda args: DataDirectory(args.data).core_socket)
     _add_top_up(verbs)
     for name, (operation, help_text, options) in VERBS.items():
@@ -224,21 +227,9 @@ def printed(args: argparse.Namespace, answer: Mapping[str, Any]) -> int:
     if args.json:
         print(json.dumps(answer, ensure_ascii=False))
     else:
-        for name, value in answer.items():
-            for line in _lines(name, value):
-                print(line)
+        zone = args.site_zone(args) if people.has_times(answer) else ZoneInfo("UTC")
+        print("\n".join(people.told(answer, zone)))
     return 1 if "pending" in answer else 0
-
-
-def _lines(name: str, value: Any) -> list[str]:
-    word = name.removesuffix("_nano").replace("_", " ")
-    if name.endswith("_nano"):
-        return [f"{word:<18} {shown(value):>18}"]
-    if name == "entries":
-        return [f"  {account:<30} {shown(nano):>18}" for account, nano in value]
-    if isinstance(value, list):
-        return [f"{word}:"] + [f"  {json.dumps(entry, ensure_ascii=False)}" for entry in value]
-    return [f"{word:<18} {value}"]
 
 
 # ---- reading
@@ -248,6 +239,9 @@ def _show(args: argparse.Namespace, dsn: str) -> int:
     from billing_core.account_reading import account_facts
 
     facts = account_facts(dsn, args.account)
+    if not args.json:  # people read what is owed, not the sign of a ledger account
+        facts = {"property_owed_nano" if name == "property_nano" else name: value for name, value in facts.items()}
+        facts["property_owed_nano"] *= -1
     return printed(args, facts)
 
 
@@ -259,12 +253,17 @@ def _approvals(args: argparse.Namespace, dsn: str) -> int:
         print(json.dumps(rows, ensure_ascii=False))
     for row in () if args.json else rows:
         print(f"{row['key']}  {row['operation']}  by {row['requested_by']}: {row['why']}")
+    if not args.json and not rows:
+        print("nothing waits for a second person")
     return 0
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file in UTF-8 or GB 18030, which Excel writes on a Chinese Windows."""
-    raw = path.read_bytes()
+    """Return the text of a file in UTF-8 or GB 18030, which Excel writes on a Chinese Windows. Refused "file.*"."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Refused("file.read", f"{path} cannot be read: {error.strerror}") from error
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             return raw.decode(encoding)

@@ -144,11 +144,21 @@ class Clerk:
 
     def _final(self, target: Target) -> None:
         """Bill up to the last register under the old terms."""
+        step = self.final_step(target)
+        if step is not None:
+            per_count = int(self.desk.terms[target.row][T_MILLI_PER_COUNT])
+            self._bill(target.row, int(target.final_raw or 0), step[1], step[0] * per_count)
+
+    def final_step(self, target: Target) -> tuple[int, int] | None:
+        """Return (counts, UTC second) from the last billed register to a final one; None: nothing is left to bill.
+
+        Refused "meter.final-implausible", "meter.final-time", "meter.range". Changes nothing.
+        """
         row, state, terms = target.row, self.desk.state[target.row], self.desk.terms[target.row]
         name, last_raw, last_s = self._supplies.points[row].id, int(state[S_LAST_RAW]), int(state[S_LAST_S])
         raw, at_s = int(target.final_raw or 0), self._now_s if target.at_s is None else target.at_s
         if raw == last_raw and at_s >= last_s:
-            return
+            return None
         if target.at_s is None:
             at_s = max(at_s, last_s + 1)
         elif not last_s < at_s <= self._now_s:
@@ -168,7 +178,7 @@ class Clerk:
                 f"{name}: {raw} does not follow from {last_raw} ({HELD[reason]}); check it, or leave the final "
                 "register out and give the quantity as an estimate",
             )
-        self._bill(row, raw, at_s, counts * per_count)
+        return int(counts), at_s
 
     def _bill(self, row: int, raw: int, to_s: int, milli: int) -> int:
         """Charge one interval from the last billed register; return the money. Refused when it cannot be charged."""

@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +14,15 @@ SHOWN_MOST: Final = 1000  # lines of differences; the count is always complete
 
 def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str]) -> None:
     """Add the commands of this package. database_url: parsed arguments -> connection string of the books."""
-    meter_commands.add_commands(commands)
+    meter_commands.add_commands(commands, database_url)
     text = (
         "verify the books: transfers sum to zero, hash chain unbroken and as it was anchored in the data directory, "
         "balances equal the fold of entries, every charge computed again from its stored readings; exit 1 when "
         "anything differs"
     )
     audit = commands.add_parser("audit", help="verify the books", description=text)
-    audit.set_defaults(run=lambda args: run_audit(database_url(args), anchor_folder(args)))
+    audit.add_argument("--json", action="store_true", help="print one JSON document")
+    audit.set_defaults(run=lambda args: run_audit(database_url(args), anchor_folder(args), args.json))
     books = commands.add_parser("ledger", help="look after the books").add_subparsers(metavar="VERB", required=True)
     text = (
         "accept the books as they are although the anchor in the data directory knows later or other transfers, as "
@@ -38,7 +40,7 @@ def anchor_folder(args: argparse.Namespace) -> Path:
     return DataDirectory(args.data).anchor
 
 
-def run_audit(dsn: str, folder: Path | None = None) -> int:
+def run_audit(dsn: str, folder: Path | None = None, as_json: bool = False) -> int:
     """Audit the books behind a connection string; print every difference and the count. Return 1 when any differs.
 
     folder: of the anchor; None: without one. Raises WattkeeperError when there are no books of this program's schema.
@@ -53,11 +55,17 @@ def run_audit(dsn: str, folder: Path | None = None) -> int:
     marks = anchor.in_force(anchor.Anchor(folder).marks()) if folder is not None else []
     with open_books(dsn) as books:
         accounts, entries = books.counts()
-        differences = 0
+        differences, first = 0, list[str]()
         for difference in audit(books, {mark.seq: mark.hash for mark in marks}):
             differences += 1
             if differences <= SHOWN_MOST:
-                print(difference)
+                first.append(str(difference))
+                if not as_json:
+                    print(difference)
+    if as_json:
+        figures = {"accounts": accounts, "entries": entries, "anchored_heads": len(marks), "differences": differences}
+        print(json.dumps({**figures, "first": first}, ensure_ascii=False))
+        return 1 if differences else 0
     print(f"audit: {len(marks)} anchored heads compared" if marks else "audit: no anchored head to compare with")
     print(f"audit: {accounts} accounts, {entries} entries, {differences} differences", flush=True)
     return 1 if differences else 0

@@ -9,9 +9,11 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, LiteralString
+from zoneinfo import ZoneInfo
 
 import psycopg
 
+from billing_core import people
 from scada.console import perform
 from scada.database import SCHEMA
 from scada.errors import DatabaseAway
@@ -50,6 +52,7 @@ STOPS: Final[LiteralString] = """
 """
 STOP_COLUMNS: Final = ("account", "breaker", "stopped", "balance_nano", "reason", "reconnected", "notices")
 EVENT_COLUMNS: Final = ("at", "verb", "account", "until", "owner", "reason", "who", "station")
+TIMES: Final = ("created", "delivered", "stopped", "reconnected", "at", "until")
 STATUS_COLUMNS: Final = ("account", "state", "balance", "days_left", "empty", "refusal", "holds")
 
 
@@ -155,7 +158,9 @@ def _listed(dsn: str, query: LiteralString, columns: Sequence[str], args: argpar
     if args.json:
         print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], ensure_ascii=False))
     else:
-        _table(columns, ([str(cell) for cell in row] for row in rows))
+        zone = people.site_zone(dsn)
+        cells = ([_for_people(name, cell, zone) for name, cell in zip(columns, row, strict=True)] for row in rows)
+        _table(columns, cells)
     return 0
 
 
@@ -171,7 +176,15 @@ def _read(dsn: str, query: LiteralString, given: Mapping[str, Any]) -> list[tupl
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    lines = [tuple(columns), *map(tuple, rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    heading = [name.removesuffix("_nano") for name in columns]
+    print("\n".join(people.table(heading, rows, ("balance", "days_left"))))
+
+
+def _for_people(column: str, value: Any, zone: ZoneInfo) -> str:
+    if column in TIMES:
+        return people.local_text(value, zone)
+    if column == "balance_nano":
+        return people.money(int(value))
+    if column == "notices":  # of a stop: what was told before, and when
+        return ", ".join(f"{notice['kind']} {people.local_text(notice['created'], zone)}" for notice in value or ())
+    return str(value)

@@ -259,6 +259,12 @@ class BillingEngine:
             raise Refused("point.twice", "name each supply point once")
         return self._attempt(act, "retarget", [target.row for target in targets], change)
 
+    def check_final(self, target: Target) -> None:
+        """Refuse a final register as `retarget` would, without changing anything. Refused "meter.*"."""
+        if self.standing(target.row).last_s == NEVER:
+            raise Refused("point.never-read", "the point has never been read; there is nothing to bill up to")
+        self._clerk().final_step(target)
+
     def publish(self, plans: Sequence[Plan], act: Act) -> Change:
         """Take new bodies of plans, or new plans. What they say of the past must be what was said before."""
 

@@ -8,21 +8,23 @@ import argparse
 import csv
 import json
 import uuid
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from billing_core import people
 from scada.errors import Refused
 
-NANO: Final = 1_000_000_000
 HEADING: Final = ("time", "register")  # of a file of late readings
 
 
-def add_commands(commands: Any) -> None:
-    """Add `meter` with its verbs."""
+def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str]) -> None:
+    """Add `meter` with its verbs. database_url: of the books, which know the time zone of the site."""
     text = "registers: what is held and why, release, reject, meter swap, ratio, late and corrected readings"
-    verbs = commands.add_parser("meter", help=text, description=text).add_subparsers(metavar="VERB", required=True)
+    top = commands.add_parser("meter", help=text, description=text)
+    top.set_defaults(site_zone=lambda args: people.site_zone(database_url(args)))
+    verbs = top.add_subparsers(metavar="VERB", required=True)
     held = _verb(verbs, "held", "list supply points whose charge waits, why, and how much money waits", _held, False)
     held.set_defaults(run=_held)
     release = _verb(verbs, "release", "believe the doubtful register and bill up to it", _release)
@@ -74,8 +76,7 @@ def _do(args: argparse.Namespace, verb: str, more: Mapping[str, Any]) -> int:
     if args.json:
         print(json.dumps(answer, ensure_ascii=False))
     else:
-        for name, value in answer.items():
-            print(f"{name}: {_shown(name, value)}")
+        print("\n".join(people.told(answer, args.site_zone(args))))
     return 0
 
 
@@ -134,35 +135,14 @@ def _held(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answer, ensure_ascii=False))
         return 0
+    zone = args.site_zone(args)
     for held in answer["held"]:
         print(f"{held['point']} ({held['meter']}, {held['account']}): {held['why_zh']} / {held['why_en']}")
-        print(f"  last billed {held['last_register']} at {_utc(held['last_s'])}")
-        print(f"  doubtful    {held['doubtful_register']} since {_utc(held['since_s'])}")
+        print(f"  last billed {held['last_register']} at {people.local_time(held['last_s'], zone)}")
+        print(f"  doubtful    {held['doubtful_register']} since {people.local_time(held['since_s'], zone)}")
         if held["stake_milli"] is not None:
-            print(f"  at stake    {_exact(held['stake_milli'], 3)} {held['unit']}, {_exact(held['stake_nano'], 9)}")
+            amount = people.exact(held["stake_nano"], 9, 2)
+            print(f"  at stake    {people.exact(held['stake_milli'], 3)} {held['unit']}, {amount}")
         print(f"  do          {held['do']}")
     print(f"{len(answer['held'])} supply points are held")
     return 0
-
-
-def _shown(name: str, value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if name.endswith("_s"):
-            return _utc(value)
-        if name.endswith("nano"):
-            return _exact(value, 9)
-        if name.endswith("milli"):
-            return _exact(value, 3)
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
-
-
-def _utc(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat() if second > 0 else "never"
-
-
-def _exact(value: int, decimals: int) -> str:
-    sign, digits = "-" if value < 0 else "", f"{abs(value):0{decimals + 1}}"
-    whole, part = digits[:-decimals], digits[-decimals:].rstrip("0")
-    return f"{sign}{whole}.{part}" if part else f"{sign}{whole}"

@@ -148,6 +148,8 @@ class MeterDesk:
         engine, configured = self._office.engine, self._office.points[arguments.point]
         live, standing = engine.point(row), engine.standing(row)
         target = self._swapped(row, arguments, live, configured)
+        if arguments.preview:
+            engine.check_final(target)
         assert target.final_raw is not None
         now_s = self._office.clock.utc_ns() // 1_000_000_000
         final_s = max(arguments.at_s or now_s, standing.last_s + 1)

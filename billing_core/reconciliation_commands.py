@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from billing_core import reconciliation
+from billing_core import people, reconciliation
 from billing_core.account_rules import shown
 from billing_core.ledger import CHANNELS, NANO_PER_UNIT
 from billing_core.reconciliation import MATCHED, MISSING_IN_BOOKS, WORDS, Booking, Finding
@@ -91,10 +91,12 @@ def _post_missing(args: argparse.Namespace, findings: list[Finding]) -> list[dic
 
 
 def _print(findings: list[Finding], posted: list[dict[str, Any]]) -> None:
+    rows = []
     for finding in findings:
-        zh, en = WORDS[finding.kind]
         amounts = [shown(nano) if nano is not None else "-" for nano in (finding.file_nano, finding.books_nano)]
-        print(f"{en:<17} {zh:<6} {finding.order:<34} file {amounts[0]:>14}  books {amounts[1]:>14}  {finding.account}")
+        rows.append((*reversed(WORDS[finding.kind]), finding.order, *amounts, finding.account))
+    heading = ("finding", "结果", "order", "in the file", "in the books", "account")
+    print("\n".join(people.table(heading, rows, ("in the file", "in the books"))))
     for entry in posted:
         print(f"posted {entry['order']}: {entry.get('number') or entry['refused']}")
     for kind, sums in reconciliation.totals(findings).items():

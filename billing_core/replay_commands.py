@@ -200,7 +200,8 @@ class _Printer:
             money = {"nano": moved.nano, "balance_nano": step.balance_nano}
             self._records.append({"transfer": {**record, **money, "who": moved.who, "memo": moved.memo}})
             return
-        when = explain.local_time(moved.at_s, self._timezone)
+        # Opening balances are posted before the first scan, at no time of the plant.
+        when = explain.local_time(moved.at_s, self._timezone) if moved.at_s > 0 else "at the first start".ljust(24)
         print(
             f"{when}  transfer {moved.seq}  {kind_word(moved.kind, self._args.lang)}  {moved.account} "
             f"{explain.nano(moved.nano)} -> {explain.nano(step.balance_nano)}  {moved.who}  {moved.memo}".rstrip()

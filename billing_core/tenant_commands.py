@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from billing_core import people
 from billing_core.account_commands import Ports, amount, asked, common, key_of, printed, read_text
 from billing_core.account_rules import shown
 from billing_core.ledger import CHANNELS, NANO_PER_UNIT
@@ -30,7 +31,9 @@ COIN_NANO: Final = NANO_PER_UNIT // 100
 def add_commands(commands: Any, ports: Ports, rooms: Rooms) -> None:
     """Add `tenant` with its verbs. rooms: finds the supply points of a room."""
     text = "lives of tenants: preset, open (开户), move-out (退租结算), hand-over (过户), list"
-    verbs = commands.add_parser("tenant", help=text, description=text).add_subparsers(metavar="VERB", required=True)
+    top = commands.add_parser("tenant", help=text, description=text)
+    top.set_defaults(site_zone=lambda args: people.site_zone(ports.database_url(args)))
+    verbs = top.add_subparsers(metavar="VERB", required=True)
     _add_opening(verbs, rooms)
     _add_leaving(verbs, rooms)
     text = "list every account with its balance"
@@ -121,10 +124,10 @@ def tenant_of(table: Mapping[str, Any], rooms: Callable[[str], Iterable[str]]) -
 
 
 def read_tenant(path: Path, rooms: Callable[[str], Iterable[str]]) -> dict[str, Any]:
-    """Return the arguments of a tenant from a TOML file. Refused "preset.file" says what is wrong."""
+    """Return the arguments of a tenant from a TOML file. Refused "preset.file", "file.*" say what is wrong."""
     try:
         table = tomllib.loads(read_text(path), parse_float=Decimal)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise Refused("preset.file", f"{path}: {error}") from error
     return tenant_of(table, rooms)
 
@@ -197,12 +200,10 @@ def _preview(args: argparse.Namespace) -> int:
     found = perform(DataDirectory(args.data).core_socket, "tenant.preview", {"account": args.account}, args.user)
     if args.json:
         return printed(args, found)
-    for register in found["registers"]:
-        print(
-            f"{register['point']:<20} meter {register['meter']:<16} register {register['raw']:>14}  {register['held']}"
-        )
-    for line in found["lines"]:
-        print(f"{line['en']:<52} {line['zh']:<16} {shown(line['nano']):>18}")
+    registers = [[str(register[name]) for name in ("point", "meter", "raw", "held")] for register in found["registers"]]
+    print("\n".join(people.table(("point", "meter", "counts", "held"), registers, ("counts",))))
+    lines = [(line["zh"], line["en"], people.exact(line["nano"], 9, 2)) for line in found["lines"]]
+    print("\n".join(people.table(("项目", "line", "amount"), lines, ("amount",))))
     print(f"token {found['token']}")
     return 0
 
@@ -214,7 +215,9 @@ def _list(args: argparse.Namespace, dsn: str) -> int:
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
-    for row in rows:
-        names = f"{row['name_zh']} {row['name_en']}"
-        print(f"{row['account']:<20} {row['state']:<7} {shown(row['balance_nano']):>20}  {names}")
+    cells = [
+        (row["account"], row["state"], people.money(row["balance_nano"]), row["name_zh"], row["name_en"])
+        for row in rows
+    ]
+    print("\n".join(people.table(("account", "state", "balance", "名称", "name"), cells, ("balance",))))
     return 0

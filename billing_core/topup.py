@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from billing_core import account_rules, books, chart, ledger, sql
-from billing_core.account_rules import AccountClass, Wish, debt, emergency
+from billing_core.account_rules import AccountClass, Wish, debt, emergency, shown
 from billing_core.account_store import Facts, purse_of, read_facts
 from billing_core.ledger import Receipt
 from billing_core.posting import Balances, Draft, Posted
@@ -74,7 +74,11 @@ class Payment:
         owners = {tenant for account, _ in posted.entries if (tenant := chart.tenant_of(account))}
         if posted.kind == "topup" and source in posted.entries and owners == {self.account}:
             return None
-        return Refused("topup.key-reused", f"this key belongs to transfer {posted.seq}: {posted.entries}")
+        paid = ", ".join(f"{account} {shown(nano)}" for account, nano in posted.entries)
+        return Refused(
+            "topup.key-reused",
+            f"key {posted.key!r} belongs to transfer {posted.seq}: {paid}; a new payment needs a new key",
+        )
 
 
 async def receipt_of(cursor: Cursor, posted: Posted) -> Receipt:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from billing_core.meter_commands import _exact, read_file, second_of
+from billing_core.meter_commands import read_file, second_of
 from billing_core.meter_rules import counts_of, milli_of, ratio_of, shown_of
+from billing_core.people import exact
 from scada.errors import Refused
 
 
@@ -35,12 +36,12 @@ def test_what_is_no_ratio(text: str) -> None:
         ratio_of(text)
 
 
-def test_quantities_are_exact() -> None:
+def test_quantities_areexact() -> None:
     assert milli_of("2.5") == 2_500
     for text in ("2.5001", "-1", "x", "Infinity", "1e40"):
         with pytest.raises(Refused, match=r"meter.quantity"):
             milli_of(text)
-    assert [_exact(value, 9) for value in (0, 1, -1_500_000_000)] == ["0", "0.000000001", "-1.5"]
+    assert [exact(value, 9) for value in (0, 1, -1_500_000_000)] == ["0", "0.000000001", "-1.5"]
 
 
 def test_times_say_their_offset() -> None:

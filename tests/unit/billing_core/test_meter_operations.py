@@ -74,6 +74,8 @@ async def test_a_meter_swap_bills_both_lives(postgres_dsn: str) -> None:
         wish = {"point": "p2", "old_final": "12400.00", "new_first": "0.35", "ratio": "30"}
         shown = await tell(opened, "meter.swap", **wish, preview=True)
         assert (shown["old_milli"], shown["preview"]) == (2_173_200, True)
+        with pytest.raises(Refused, match=r"meter\.final-implausible"):  # a preview refuses what the act would
+            await tell(opened, "meter.swap", **(wish | {"old_final": "1.00"}), preview=True)
         done = await tell(opened, "meter.swap", **wish, serial="SN-2")
         assert (done["final_raw"], done["first_raw"], done["repeated"]) == (1_240_000, 35, False)
         assert (await tell(opened, "meter.swap", **wish, serial="SN-2"))["repeated"]
