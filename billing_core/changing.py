@@ -43,6 +43,8 @@ from billing_core.state import Doubt, Target
 from billing_core.supplies import Supplies
 from scada.errors import Refused
 
+HOUSEHOLD_MOST: Final = 1000  # persons, as in the configuration
+OPENED_S_MOST: Final = 2**32  # the year 2106
 FOR_A_PERSON: Final = (HELD_REVERSE, HELD_JUMP, HELD_METER)
 
 
@@ -242,7 +244,7 @@ def check_row(supplies: Supplies, row: int) -> None:
 
 
 def wanted(supplies: Supplies, target: Target) -> PointSpec:
-    """Return the point as a target wants it. Refused: "account.unknown", "plan.unknown", "plan.unit"."""
+    """Return the point as a target wants it. Refused: "account.unknown", "tier.options", "plan.*" (plan_row)."""
     point = supplies.points[target.row]
     given: dict[str, Any] = {
         name: value
@@ -251,6 +253,14 @@ def wanted(supplies: Supplies, target: Target) -> PointSpec:
     }
     if not 0 <= given.get("account", 0) < len(supplies.accounts):
         raise Refused("account.unknown", f"there is no account in row {given['account']}")
+    options = target.options
+    if options is not None and not (
+        0 <= options.household <= HOUSEHOLD_MOST and 0 <= options.opened_s <= OPENED_S_MOST
+    ):
+        wrong = f"{options.household} persons since second {options.opened_s}"
+        raise Refused(
+            "tier.options", f"{point.id}: {wrong}; 0 to {HOUSEHOLD_MOST} persons, since a second from 1970 on"
+        )
     if target.plan is not None:
         given["tariff"] = plan_row(supplies, target.plan, point)
     return replace(point, **given)

@@ -40,6 +40,7 @@ from billing_core.columns import (
 from billing_core.desk import Desk
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
+from billing_core.posting import check_key
 from billing_core.rate_check import RateCheck
 from billing_core.schedule import Schedules, unroll_all
 from billing_core.state import (
@@ -294,11 +295,20 @@ class BillingEngine:
         return Standing(*(int(self._state[row, column]) for column in STANDING))
 
     def pause(self, row: int) -> None:
-        """Let a point's register stand until `resume`. What it uses meanwhile is billed with its next reading."""
+        """Let a point's register stand until `resume`. What it uses meanwhile is billed with its next reading.
+
+        Refused "billing.no-scan" as long as nothing was billed.
+        """
+        self._clerk()
         self._paused.append(row)
 
+    def waits(self, row: int) -> bool:
+        """Tell whether a point's register stands since `pause`; not when billing began again from the books since."""
+        return row in self._paused
+
     def resume(self, row: int) -> None:
-        self._paused.remove(row)
+        if row in self._paused:  # billing that began again waits for nothing
+            self._paused.remove(row)
 
     def restated(self, row: int, milli: int, nano: int, position: tuple[int, int] | None) -> None:
         """Take over what a restatement did to the books of a paused point; the money comes by `credit`.
@@ -341,6 +351,7 @@ class BillingEngine:
         self, act: Act, kind: str, rows: Sequence[int], change: Callable[[changing.Clerk], dict[str, Any]]
     ) -> Change:
         """Carry out a change and keep it for the next cut; when it is refused, put everything back as it was."""
+        check_key(act.key)  # a checkpoint that the books do not take would stop the billing of the whole site
         if self._change is not None or self._pending is not None:
             raise Refused("billing.busy", "another change waits for the data base; try again when it is committed")
         for row in rows:
@@ -350,7 +361,7 @@ class BillingEngine:
         state, balance, scans = self._state[rows], self._balance.copy(), clerk.desk.account_scan.copy()
         try:
             document = change(clerk)
-        except (Refused, ConfigurationError) as refusal:
+        except Exception as refusal:  # a mistake of the program, too, must leave nothing half done
             self._desk, self._schedules, supplies = before
             self._supplies.become(supplies)
             self._state[rows], self._balance[:], clerk.desk.account_scan[:] = state, balance, scans

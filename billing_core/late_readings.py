@@ -16,7 +16,8 @@ from loguru import logger
 from billing_core import books, reference
 from billing_core.columns import KIND_REVERSAL
 from billing_core.office import Office
-from billing_core.posting import Posted
+from billing_core.posting import Posted, check_key
+from billing_core.reference import Position
 from billing_core.restatement import Charge, Facts, Given, Restatement, Row, amounts
 from billing_core.restatement import restate as restated
 from billing_core.schedule import unroll
@@ -55,14 +56,19 @@ async def restate(
     Refused: restatement.restate's codes, "ledger.key-reused".
     """
     point = office.engine.point(row).id
+    check_key(act.key)
     if not 1 <= len(given) <= READINGS_MOST:
         raise Refused("late.order", f"give 1 to {READINGS_MOST} readings")
+    if max(reading.at_s for reading in given) > office.clock.utc_ns() // 1_000_000_000:
+        raise Refused("late.after", "a reading lies in the future; times are seconds since 1970, UTC")
+    if min(reading.at_s for reading in given) < 0:
+        raise Refused("late.before", "a reading lies before 1970; times are seconds since then, UTC")
     if (posted := await office.books.find(act.key)) is not None:
         return _repeated(posted, point)
     if preview:
         found, facts = await _computed(office, row, given)
         return _told(point, found, facts) | {"preview": True}
-    office.engine.pause(row)
+    office.engine.pause(row)  # Refused "billing.no-scan" before anything is posted
     try:
         told: dict[str, Any] = await office.quietly(lambda: _carry_out(office, row, given, act))
         return told
@@ -72,16 +78,20 @@ async def restate(
 
 async def _carry_out(office: Office, row: int, given: Sequence[Given], act: Act) -> dict[str, Any]:
     """Do it while the point waits and no checkpoint is cut."""
+    if not office.engine.waits(row):
+        raise Refused("billing.begun-again", "billing has just begun again from the books; try again in a second")
     point = office.engine.point(row).id
     found, facts = await _computed(office, row, given)
+    now = office.engine.standing(row)
+    position = found.position if found.stood == Position(now.position_milli, now.period) else None
     told = _told(point, found, facts)
     document = {"late": told, "readings": [list(reading) for reading in given]}
     order = Restating(
-        act, document, point, columns_of(found), found.milli, found.nano, found.position,
+        act, document, point, columns_of(found), found.milli, found.nano, position,
         office.clock.utc_ns() // 1_000_000_000,
     )  # fmt: skip
     posted = await _posted(office, order)
-    office.engine.restated(row, found.milli, found.nano, found.position)
+    office.engine.restated(row, found.milli, found.nano, position)
     for (account, _), nano in amounts(found, facts).items():
         office.credit_now(account, -nano)
     return told | {"seq": posted.seq, "repeated": False}

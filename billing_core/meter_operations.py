@@ -6,6 +6,7 @@ Rule: a handler reads what people wrote, lets the engine do it between two scans
 refused leaves no trace; whatever is done stands in the chain with who, where and why.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -94,6 +95,7 @@ class MeterDesk:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._rows = {name: row for row, name in enumerate(office.points)}
+        self._one = asyncio.Lock()  # a key that comes twice at once finds what was done the first time
 
     async def held(self, who: Who, arguments: HeldArguments) -> dict[str, Any]:
         """Return every held point with what is doubtful and how much money waits."""
@@ -152,6 +154,10 @@ class MeterDesk:
             engine.check_final(target)
         assert target.final_raw is not None
         now_s = self._office.clock.utc_ns() // 1_000_000_000
+        if not 0 <= arguments.at_s <= now_s:  # a calendar is unrolled up to it
+            raise Refused(
+                "meter.final-time", f"a swap takes place between 1970 and now, not at second {arguments.at_s}"
+            )
         final_s = max(arguments.at_s or now_s, standing.last_s + 1)
         old = meter_rules.price_of(live, engine.plans[live.tariff], standing, target.final_raw, final_s)
         facts = {
@@ -217,7 +223,8 @@ class MeterDesk:
         unit = self._unit(live.meter)
         given = [Given(at_s, counts_of(register, unit, live.modulus_counts)) for at_s, register in arguments.readings]
         act = self._act(who, arguments.key, arguments.reason, "late")
-        return await late_readings.restate(self._office, row, given, act, who, arguments.preview)
+        async with self._one:
+            return await late_readings.restate(self._office, row, given, act, who, arguments.preview)
 
     # ---- within
 
@@ -239,10 +246,11 @@ class MeterDesk:
 
     async def _once(self, key: str, point: str, make: Callable[[], Change]) -> dict[str, Any]:
         """Carry out a change once per key; a repeated key answers what was done then."""
-        posted = await self._office.books.find(key)
-        if posted is not None:
-            return repeated(posted, point)
-        change: Change = await self._office.change(make)
+        async with self._one:
+            posted = await self._office.books.find(key)
+            if posted is not None:
+                return repeated(posted, point)
+            change: Change = await self._office.change(make)
         return {"point": point, "change": change.kind, "repeated": False, **told(change.document)}
 
 

@@ -16,6 +16,7 @@ from billing_core.bounds import TOTAL_MAX
 from billing_core.ledger import Entry, wallet
 from scada.errors import Refused
 
+KEY_LENGTH: Final = 200
 DOCUMENT_DEEP: Final = 32  # nested containers; what people write has four
 DOCUMENT_CHARACTERS: Final = 2_000_000  # a settlement of ten thousand lines
 
@@ -88,6 +89,12 @@ def asked(wish: Mapping[str, Any]) -> Same:
         return None if stood == wish else key_reused(posted, f"asked {stood}")
 
     return same
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that the books would not take: "ledger.key"."""
+    if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
+        raise Refused("ledger.key", f"a key has 1 to {KEY_LENGTH} printable characters")
 
 
 def key_reused(posted: Posted, what: str) -> Refused:

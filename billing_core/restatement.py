@@ -118,6 +118,7 @@ class Restatement:
     rows: tuple[Row, ...]  # the recharges
     position: Position | None  # where the point stands in its tiers after the last interval; None: as it did
     readings: tuple[Given, ...]
+    stood: Position | None = None  # where it stood there before; elsewhere now: a person set it since, and it stays
 
     @property
     def milli(self) -> int:
@@ -148,7 +149,7 @@ def restate(charges: Sequence[Charge], given: Sequence[Given], facts: Mapping[in
         raise Refused("late.no-price", "a part of the time in question has no price in its plan") from error
     if not found.reversed and not found.rows:
         raise Refused("late.nothing", "these readings change nothing: what was charged is what they say")
-    return Restatement(found.reversed, found.rows, found.position, tuple(given))
+    return Restatement(found.reversed, found.rows, found.position, tuple(given), found.stood)
 
 
 def grouped(charges: Sequence[Charge]) -> Iterator[Group]:
@@ -266,18 +267,26 @@ class _Found:
     reversed: tuple[Charge, ...]
     rows: tuple[Row, ...]
     position: Position | None
+    stood: Position | None = None
 
 
 def repriced(groups: Sequence[Group], first: int, facts: Mapping[int, Facts]) -> _Found:
-    """Price the groups again from the first touched one to where nothing differs any more. Raises NoPrice."""
+    """Price the groups again from the first touched one to where nothing differs any more. Raises NoPrice.
+
+    A group that did not begin where the one before it left the tiers begins where a person set them; it stays there.
+    """
     back: list[Charge] = []
     again: list[Row] = []
     last_touched = max((at for at, group in enumerate(groups) if group.touched), default=-1)
-    position = begun(groups[first], facts) if first < len(groups) else Position()
+    position = stood = begun(groups[first], facts) if first < len(groups) else Position()
     for at in range(first, len(groups)):
         group = groups[at]
         old = begun(group, facts)
-        position = standing(position, group.old[0].row.segment_from_s, _book(group, facts))
+        position, stood = (
+            standing(one, group.old[0].row.segment_from_s, _book(group, facts)) for one in (position, stood)
+        )
+        if stood != old:
+            position = old
         if at > last_touched and position == old:
             return _Found(tuple(back), tuple(again), None)
         rows: list[Row] = []
@@ -287,7 +296,8 @@ def repriced(groups: Sequence[Group], first: int, facts: Mapping[int, Facts]) ->
         if not same(group.old, rows):
             back += group.old
             again += rows
-    return _Found(tuple(back), tuple(again), position if first < len(groups) else None)
+        stood = ended(group, facts)
+    return _Found(tuple(back), tuple(again), position if first < len(groups) else None, stood)
 
 
 def begun(group: Group, facts: Mapping[int, Facts]) -> Position:
@@ -295,6 +305,13 @@ def begun(group: Group, facts: Mapping[int, Facts]) -> Position:
     own = next(charge.row for charge in group.old if charge.row.kind in QUANTITY_KINDS)
     book = _book(group, facts)
     return Position(own.position_milli, book.entries[entry_at(book, own.segment_from_s)][-1])
+
+
+def ended(group: Group, facts: Mapping[int, Facts]) -> Position:
+    """Return the tier position with which a group's charges ended."""
+    own = next(charge.row for charge in reversed(group.old) if charge.row.kind in QUANTITY_KINDS)
+    book = _book(group, facts)
+    return Position(own.position_milli + own.milli, book.entries[entry_at(book, own.segment_from_s)][-1])
 
 
 def _book(group: Group, facts: Mapping[int, Facts]) -> Book:

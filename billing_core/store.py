@@ -27,7 +27,7 @@ from billing_core.ledger import NANO_PER_UNIT, Head, Receipt, Transfer
 from billing_core.pages import Accounts, Points
 from billing_core.plan import Plan
 from billing_core.points import AccountSpec, PointSpec
-from billing_core.posting import Build, Posted, Read, Same, Wish, wallets_of
+from billing_core.posting import KEY_LENGTH, Build, Posted, Read, Same, Wish, check_key, wallets_of
 from billing_core.state import Act, BillingState, Change, Checkpoint
 from billing_core.topup import LimitsOf, Payment, receipt_of
 from scada.clock import NS_PER_S, Clock
@@ -38,7 +38,6 @@ from scada.operations import Who
 LEASE_S: Final = 30.0  # a holder is gone that has not written for so long beyond the time of a checkpoint
 SYSTEM: Final = "system"
 CORE: Final = "core"
-KEY_LENGTH: Final = 200
 
 T = TypeVar("T")
 
@@ -207,8 +206,7 @@ class LedgerStore:
         async def answer(_: Cursor, posted: Posted) -> Posted:
             return posted
 
-        if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
-            raise Refused("ledger.key", f"a key has 1 to {KEY_LENGTH} printable characters")
+        check_key(key)
         return await self._do(Wish(key, kind, who.user, who.station, build, at_s, same, read), answer)
 
     async def restate(self, order: Restating) -> Posted:

@@ -5,7 +5,8 @@
 Rule: handlers check what they are given and hand it on; whether the past stays is decided by the engine.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from billing_core import plan_books, plan_checks
 from billing_core.office import Office
 from billing_core.plan import Plan, TierOptions
 from billing_core.plan_body import body_hash, pack, plan_body, plan_hash, plan_of, unpack
+from billing_core.posting import key_reused
 from billing_core.state import Act, Change, Target
 from scada.errors import ConfigurationError, Refused
 from scada.operations import Operation, Who
@@ -81,6 +83,7 @@ class _Desk:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._one = asyncio.Lock()  # a key that comes twice at once finds what was done the first time
 
     async def list(self, who: Who, _: ListArguments) -> Mapping[str, Any]:
         return {
@@ -103,8 +106,12 @@ class _Desk:
         if any(known == plan for known in self._office.engine.plans):
             return {"plan": plan.id, "hash": body_hash(body).hex(), "published": False}
         act = Act(asked.key, who.user, who.station, _given(asked.reason), document={plan_books.PUBLISHED: [body]})
-        change = await self._change(lambda: self._office.engine.publish([plan], act))
-        return {"plan": plan.id, "hash": body_hash(body).hex(), "published": True, "points": change.document["points"]}
+        done = await self._change(
+            lambda: self._office.engine.publish([plan], act),
+            act,
+            lambda stood: stood.get(plan_books.PUBLISHED) == [body],
+        )
+        return {"plan": plan.id, "hash": body_hash(body).hex(), "published": True, "points": done["points"]}
 
     async def assign(self, who: Who, asked: AssignArguments) -> Mapping[str, Any]:
         rows = {name: row for row, name in enumerate(self._office.points)}
@@ -116,17 +123,31 @@ class _Desk:
             old.household if asked.household is None else asked.household,
             old.opened_s if asked.opened_s is None else asked.opened_s,
         )
-        act = Act(asked.key, who.user, who.station, _given(asked.reason))
+        wanted = {
+            "point": asked.point, "plan": asked.plan, "household": options.household, "opened_s": options.opened_s
+        }  # fmt: skip
+        act = Act(asked.key, who.user, who.station, _given(asked.reason), document={"assigned": wanted})
         target = Target(row, plan=asked.plan, options=options)
-        change = await self._change(lambda: self._office.engine.retarget([target], act))
-        return {"point": asked.point, "plan": asked.plan, "change": dict(change.document)}
+        done = await self._change(
+            lambda: self._office.engine.retarget([target], act), act, lambda stood: stood.get("assigned") == wanted
+        )
+        return {"point": asked.point, "plan": asked.plan, "change": done}
 
-    async def _change(self, make: Any) -> Change:
-        try:
-            made: Change = await self._office.change(make)
-        except ConfigurationError as error:
-            raise Refused("plan.unsound", "; ".join(map(str, error.faults))) from error
-        return made
+    async def _change(
+        self, make: Callable[[], Change], act: Act, same: Callable[[Mapping[str, Any]], bool]
+    ) -> dict[str, Any]:
+        """Carry out a change once per key; return its document. same: tells whether one that stands is this one."""
+        async with self._one:
+            posted = await self._office.books.find(act.key)
+            if posted is not None:
+                if posted.document is None or not same(posted.document):
+                    raise key_reused(posted, f"is another {posted.kind}")
+                return dict(posted.document)
+            try:
+                made: Change = await self._office.change(make)
+            except ConfigurationError as error:
+                raise Refused("plan.unsound", "; ".join(map(str, error.faults))) from error
+        return dict(made.document)
 
     def _unknown(self, name: str) -> Refused:
         known = ", ".join(plan.id for plan in self._office.engine.plans)

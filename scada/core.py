@@ -243,7 +243,7 @@ class Core:
         if not self.books_open:
             raise DatabaseAway("the books are not open yet; nothing was changed, try again")
         async with self._commit_lock:
-            self._committed_mono_ns = await self._commit_once()  # DatabaseAway: nothing was changed
+            await self._commit_before()
             made = make()
             self.ports.billing.cut()  # in the same instant: no scan lies between the change and its checkpoint
             await self._commit()
@@ -254,8 +254,17 @@ class Core:
         if not self.books_open:
             raise DatabaseAway("the books are not open yet; nothing was changed, try again")
         async with self._commit_lock:
-            self._committed_mono_ns = await self._commit_once()  # DatabaseAway: nothing was changed
+            await self._commit_before()
             return await work()
+
+    async def _commit_before(self) -> None:
+        """Commit everything charged until now, or raise DatabaseAway with nothing changed.
+
+        A cut that an earlier request left behind when the data base went away holds only what was charged until then.
+        """
+        if self._cut is not None:
+            self._committed_mono_ns = await self._commit_once()
+        self._committed_mono_ns = await self._commit_once()
 
     # ---- life
 

@@ -45,6 +45,7 @@ class Trades:
     away: bool = False
     said: list[str] = field(default_factory=list)
     cuts: list[object] = field(default_factory=list)
+    kept: list[object] = field(default_factory=list)
     pending: object | None = None
     credited: list[tuple[int, int]] = field(default_factory=list)
     late: tuple[tuple[str, int], ...] = ()
@@ -102,6 +103,7 @@ class Trades:
         self.cuts.append(checkpoint)
         if self.away:
             raise DatabaseAway("gone")
+        self.kept.append(checkpoint)
         return SimpleNamespace(late_credits=self.late, quarantined=())
 
     async def nothing(self) -> None:
@@ -244,3 +246,26 @@ def test_billing_whose_charges_the_books_refuse_begins_again_from_the_books(
     assert opened == [False, True]
     assert len(set(map(id, trades.cuts))) == 2
     assert trades.said == ["charged"]
+
+
+@pytest.mark.parametrize("request_", ["change", "quietly"])
+def test_what_an_earlier_request_left_behind_is_not_all_that_was_charged(
+    make: Callable[..., Any], request_: str
+) -> None:
+    """Away, a request leaves its cut behind; the next one must have what was charged since in the books, too."""
+    trades = Trades(away=True)
+    core, _ = make(trades)
+    core.books_open = True
+    seen: list[int] = []
+
+    async def ask() -> None:
+        async def work() -> None:
+            seen.append(len(trades.kept))
+
+        with pytest.raises(DatabaseAway):
+            await core.quietly(work)
+        trades.away = False
+        await (core.quietly(work) if request_ == "quietly" else core.change(lambda: seen.append(len(trades.kept))))
+
+    asyncio.run(ask())
+    assert seen == [2]
