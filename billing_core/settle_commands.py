@@ -6,20 +6,17 @@ Rule: what computes or changes anything goes through the running core; frozen st
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
 import psycopg
 
-from billing_core import statement
+from billing_core import people, statement
 from scada.console import perform
 from scada.database import SCHEMA
 from scada.errors import DatabaseAway, Refused
 
-NANO: Final = 1_000_000_000
-MICRO: Final = 1_000_000
-MILLI: Final = 1_000
+LINE: Final = ("point", "kind", "what", "rate", "quantity", "price", "amount")
 LIST: Final[LiteralString] = """
     SELECT s.account, s.label, s.seq, s.opening_nano, s.closing_nano FROM statement s
     WHERE s.label = %(month)s OR starts_with(s.label, %(month)s || '/') ORDER BY s.account, s.time_to
@@ -95,8 +92,8 @@ def _preview(args: argparse.Namespace, ask: Ask) -> int:
         return _printed(found)
     for document in found:
         _heading(document)
-        for line in document["lines"]:
-            print(f"  {_minor(line['minor'], document):>14}  {_line(line)}")
+        lines = [_line(line, document) for line in document["lines"]]
+        print("\n".join(f"  {line}" for line in people.table(LINE, lines, LINE[-3:])))
         if document["line_count"] > len(document["lines"]):
             print(f"  ... {document['line_count']} lines in all")
     return 0
@@ -115,8 +112,9 @@ def _run(args: argparse.Namespace, ask: Ask) -> int:
     else:
         for document in found:
             _heading(document)
-        for refusal in refusals:
-            print(f"{refusal['account']}: not settled: {refusal['refused']}")
+        for why in dict.fromkeys(refusal["refused"] for refusal in refusals):  # most refusals concern everybody
+            names = [refusal["account"] for refusal in refusals if refusal["refused"] == why]
+            print(f"not settled: {why}\n  {', '.join(names)}")
         print(f"{len(found)} accounts settled, {len(refusals)} refused")
     return 1 if refusals else 0
 
@@ -144,12 +142,13 @@ def _resale(args: argparse.Namespace, ask: Ask) -> int:
     if args.json:
         _printed(report)
     else:
-        limit = _scaled(report["purchase_micro"], MICRO)
+        limit, rows = people.exact(report["purchase_micro"], 6, 2), []
         print(f"{report['month']} {report['medium']}: bought at {limit}, cap {report['cap_percent']} %")
         for item in report["prices"]:
             mark = "ABOVE" if item["above"] else ""
-            price = _scaled(item["price_micro"], MICRO) if item["milli"] > 0 else "no usage"
-            print(f"  {price:>12}  {item['account']:<12} {_scaled(item['milli'], MILLI):>14}  {mark}")
+            price = people.exact(item["price_micro"], 6, 2) if item["milli"] > 0 else "no usage"
+            rows.append((item["account"], people.exact(item["milli"], 3), price, mark))
+        print("\n".join(people.table(("account", "used", "per unit", ""), rows, ("used", "per unit"))))
         print(f"{report['above']} of {report['accounts']} accounts above {limit} + {report['cap_percent']} %")
     return 1 if report["above"] else 0
 
@@ -177,12 +176,13 @@ def _heading(document: Mapping[str, Any]) -> None:
         print(f"  note: {note}")
 
 
-def _line(line: Mapping[str, Any]) -> str:
-    names = " ".join(filter(None, (line["point"], line["kind"], line["name_zh"], line["name_en"])))
+def _line(line: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one line, below LINE."""
+    names, amount = f"{line['name_zh']} {line['name_en']}", _minor(line["minor"], document)
     if line["kind"] != "energy":
-        return names
-    zh, en = statement.RATE_NAMES[line["rate"]]
-    return f"{names} {zh} {en} {_scaled(line['milli'], MILLI)} {line['unit']} x {_scaled(line['price_micro'], MICRO)}"
+        return line["point"], line["kind"], names, "", "", "", amount
+    rate, price = " ".join(statement.RATE_NAMES[line["rate"]]), people.exact(line["price_micro"], 6, 2)
+    return line["point"], line["kind"], names, rate, f"{people.exact(line['milli'], 3)} {line['unit']}", price, amount
 
 
 def _printed(found: Any) -> int:
@@ -191,15 +191,12 @@ def _printed(found: Any) -> int:
 
 
 def _nano(nano: int) -> str:
-    return f"{Decimal(nano) / NANO:f}"
+    """Return money to its last digit, with two decimals at least."""
+    return people.exact(nano, 9, 2)
 
 
 def _minor(minor: int, document: Mapping[str, Any]) -> str:
     return _nano(minor * int(document["minor_nano"]))
-
-
-def _scaled(value: int, scale: int) -> str:
-    return f"{Decimal(value) / scale:f}"
 
 
 # ---- statements
@@ -212,9 +209,10 @@ def _statement(args: argparse.Namespace, verb: str, dsn: str) -> int:
         found = [dict(zip(names, row, strict=True)) for row in rows]
         if args.json:
             return _printed(found)
-        for item in found:
-            balances = f"{_nano(item['opening_nano'])} -> {_nano(item['closing_nano'])}"
-            print(f"{item['account']:<14} {item['label']:<16} {balances}")
+        heading = ("account", "month", "opening", "closing")
+        balances = ("opening_nano", "closing_nano")
+        cells = [(item["account"], item["label"], *(_nano(item[name]) for name in balances)) for item in found]
+        print("\n".join(people.table(heading, cells, heading[2:])) if cells else f"no statement of {args.month} yet")
         return 0
     if not rows:
         print(f"{args.account} has no statement of {args.month}; settle it first, or see `settle preview`")
