@@ -57,9 +57,17 @@ class Residents:
     def restore(self, opened: Iterable[Opened]) -> list[AccountSpec]:
         """Take over what was opened before a restart; return the accounts that take a spare row now, in their order.
 
-        An account that is closed pays for nothing and takes none. Doing it again changes nothing.
+        An account that is closed pays for nothing and takes none. Doing it again changes nothing. Refused
+        "account.no-room" before anything was taken when there are too few rows.
         """
         taken = []
+        opened = tuple(opened)
+        rows = sum(found.account not in self.specs and found.state != CLOSED for found in opened)
+        if rows > self.spare:
+            detail = (
+                f"{rows} accounts of the books need a spare row, {self.spare} are free; raise [ledger] spare_accounts"
+            )
+            raise Refused("account.no-room", detail)
         for found in opened:
             if found.account in self.specs:  # configured, or known from an earlier try: only its state is news
                 self.states[found.account] = found.state

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from pydantic import with_config
 
+from billing_core import account_rules as rules
 from billing_core import account_store as store
 from billing_core import closing, ledger, posting
 from billing_core.account_desk import Counter
 from billing_core.account_rules import OPEN
+from billing_core.bounds import TOTAL_MAX
 from billing_core.points import AccountSpec
 from billing_core.posting import Balances, Draft, NewAccount
 from billing_core.state import Act, Change, Register, Target
@@ -120,12 +122,23 @@ class Lives:
                 raise Refused("tenant.accounts", f"{purse.id}: a supply point, alarm2 <= alarm1, overdraft >= 0")
             if purse.reconnect_nano <= -purse.overdraft_nano and purse.overdraft_nano:
                 raise Refused("tenant.accounts", f"{purse.id}: reconnect above minus overdraft")
+            self._check_amounts(purse)
         if not 0 <= wish.household <= HOUSEHOLD_MOST:
             raise Refused("tenant.household", f"0 to {HOUSEHOLD_MOST} persons")
         if wish.plan and wish.plan not in {plan.id for plan in self.office.engine.plans}:
             raise Refused("plan.unknown", f"there is no tariff {wish.plan!r}")
         if self.residents.spare < len(wish.accounts):
             raise Refused("account.no-room", "no spare row is left; raise [ledger] spare_accounts and restart the core")
+
+    def _check_amounts(self, purse: PurseWish) -> None:
+        """Refuse amounts that no purse holds, and an opening credit that would be refused after everything else."""
+        for name in ("alarm1_nano", "alarm2_nano", "overdraft_nano", "reconnect_nano"):
+            if abs(getattr(purse, name)) > TOTAL_MAX:
+                raise Refused("tenant.accounts", f"{purse.id}: {name} leaves the scale of the books")
+        if purse.opening_minor:
+            limits, coin_nano = self.residents.limits(purse.id, purse.account_class), self.office.minor_nano
+            empty = rules.Purse(purse.id, OPEN, 0, 0, 0, 0, 0, limits, 0, coin_nano)
+            rules.judge(empty, rules.Wish("topup", purse.opening_minor * coin_nano, purse.channel))
 
     def _check_vacant(self, wish: TenantWish, accept_stale: bool) -> None:
         points = [point for purse in wish.accounts for point in purse.points]

@@ -22,12 +22,34 @@ from scada.errors import DatabaseAway, Refused, WattkeeperError
 
 CONNECT_TIMEOUT_S: Final = 3.0
 CALL_TIMEOUT_S: Final = 10.0
+PIECE: Final = 60_000  # bytes of one value
 
 _ERRORS: Final = {Refused: b"REFUSED", DatabaseAway: b"DATABASE_AWAY"}
 
 
 class CoreAway(WattkeeperError):
     """The core does not answer on its socket now; it may be starting."""
+
+
+class LongText(amp.Unicode):  # type: ignore[misc]
+    """Text of any length. A value of the wire format holds 64 kB; the rest follows under `name.1`, `name.2`, ..."""
+
+    def toBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: Any) -> None:
+        super().toBox(name, strings, objects, proto)
+        whole = strings[name]
+        for at in range(0, max(len(whole), 1), PIECE):
+            strings[_piece(name, at // PIECE)] = whole[at : at + PIECE]
+
+    def fromBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: Any) -> None:
+        pieces = [strings[name]]
+        while (piece := strings.pop(_piece(name, len(pieces)), None)) is not None:
+            pieces.append(piece)
+        strings[name] = b"".join(pieces)
+        super().fromBox(name, strings, objects, proto)
+
+
+def _piece(name: bytes, number: int) -> bytes:
+    return b"%s.%d" % (name, number) if number else name
 
 
 _WHO: Final = [(b"user", amp.Unicode()), (b"role", amp.Unicode()), (b"station", amp.Unicode())]
@@ -109,10 +131,10 @@ class ReleaseCredit(amp.Command):  # type: ignore[misc]
 
 
 class Perform(amp.Command):  # type: ignore[misc]
-    """Ask for an operation by name (scada.operations); arguments and answer are JSON objects of at most 64 kB."""
+    """Ask for an operation by name (scada.operations); arguments and answer are JSON objects."""
 
-    arguments: ClassVar = [(b"operation", amp.Unicode()), (b"arguments", amp.Unicode()), *_WHO]
-    response: ClassVar = [(b"answer", amp.Unicode())]
+    arguments: ClassVar = [(b"operation", amp.Unicode()), (b"arguments", LongText()), *_WHO]
+    response: ClassVar = [(b"answer", LongText())]
     errors = _ERRORS
 
 

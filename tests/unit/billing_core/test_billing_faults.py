@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from billing_core.account_store import opened_in
 from billing_core.plan import Slot, Tiers
+from billing_core.residents import Residents
 from billing_core.state import Act, Target
 from scada.errors import Refused
 from scada.operations import Who
@@ -152,3 +154,43 @@ async def test_absurd_arguments_are_refused_and_change_nothing(
         assert stored(opened)[1] == before[1] + 10 * 400
         await opened.commit()
         sound(postgres_dsn)
+
+
+@pytest.mark.parametrize(
+    ("purse", "code"),
+    [
+        ({"alarm1_nano": 10**30}, "tenant.accounts"),
+        ({"reconnect_nano": -(10**30)}, "tenant.accounts"),
+        ({"opening_minor": -5}, "topup.amount-below"),
+        ({"opening_minor": 10**30}, "topup.amount-above"),
+        ({"opening_minor": 1000, "channel": "gold"}, "topup.channel"),
+    ],
+)
+@in_loop
+async def test_a_tenant_is_opened_with_all_that_was_asked_for_or_not_at_all(
+    postgres_dsn: str, purse: dict[str, Any], code: str
+) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        opened.clock.now_s = opened.park.now_s
+        one = {"id": "new-a", "points": ["p2"], **purse}
+        tenant = {"id": "new", "name_zh": "新", "name_en": "New", "accounts": [one]}
+        with pytest.raises(Refused, match=code):
+            await opened.ask("tenant.open", ALL, tenant=tenant, key="open")
+        assert "new-a" not in opened.residents.specs
+        assert opened.residents.payers[1] == "t2"
+
+
+@in_loop
+async def test_too_few_spare_rows_at_a_start_are_told_before_anything_is_taken(postgres_dsn: str) -> None:
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        opened.clock.now_s = opened.park.now_s
+        accounts = [{"id": "new-a", "points": ["p2"]}, {"id": "new-b", "points": ["p3"]}]
+        tenant = {"id": "new", "name_zh": "新", "name_en": "New", "accounts": accounts}
+        await opened.ask("tenant.open", ALL, tenant=tenant, key="open")
+        found = await opened_in(opened.books)
+    known = Residents.configured(park.POINTS, park.ACCOUNTS, house="t2", spare=1)
+    with pytest.raises(Refused, match=r"account.no-room: 2 accounts .* 1 are free"):
+        known.restore(found)
+    assert (list(known.specs), known.spare) == (["t1", "t2"], 1)

@@ -1,6 +1,7 @@
 """The link: typed commands over a socket that only its owner may open; refusals cross it with their code."""
 
 import asyncio
+import json
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from scada import link
+from scada.console import perform
 from scada.errors import DatabaseAway, Refused
 from tests.plant.amp_client import AmpError, call
 
@@ -61,6 +63,26 @@ def test_commands_answers_and_refusals(reactor_loop, tmp_path: Path) -> None:
         assert foreign["state"] == "idle"
         with pytest.raises(AmpError, match=r"REFUSED: alarm\.unknown: "):
             await asyncio.to_thread(call, socket, "Acknowledge", alarm="unknown", comment="", **WHO)
+        await client.close()
+        await link.stop_serving(listening)
+
+    reactor_loop.run(talk())
+
+
+@pytest.mark.parametrize("letters", [1, 30_000, 60_001, 2_000_000])
+def test_what_is_asked_and_answered_may_be_long(reactor_loop, tmp_path: Path, letters: int) -> None:
+    """A list of held meters of a large site is longer than one value of the wire format."""
+    socket, text = tmp_path / "core.sock", json.dumps({"text": "报a" * letters}, ensure_ascii=False)
+
+    async def echo(**asked: Any) -> Mapping[str, Any]:
+        return {"answer": asked["arguments"]}
+
+    async def talk() -> None:
+        listening = link.serve(reactor_loop.reactor, socket, HANDLERS | {link.Perform: echo})
+        client = link.CoreClient(reactor_loop.reactor, socket)
+        answer = await client.call(link.Perform, operation="meter.held", arguments=text, **WHO)
+        assert answer == {"answer": text}
+        assert await asyncio.to_thread(perform, socket, "meter.held", {"text": "报a" * letters}) == json.loads(text)
         await client.close()
         await link.stop_serving(listening)
 
