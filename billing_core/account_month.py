@@ -8,19 +8,22 @@ Rule: pure; the document holds every input of every figure.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from billing_core import amounts, month_components, settlement
-from billing_core.assessment import as_data
-from billing_core.month_facts import Facts, parts_of
+from billing_core.assessment import Assessment, as_data
+from billing_core.grounds import words as grounds_of
+from billing_core.month_facts import Facts, Usage, parts_of
 
 VERSION: Final = 1  # of the form of the document
 
 
 def settle(facts: Facts) -> dict[str, Any]:
     """Return the document of the account's settlement; its entries are settlement.recompute(document)."""
-    items, notes = month_components.true_ups(facts)
-    lines = _energy_lines(facts) + _component_lines(facts, items)
+    settled, notes = month_components.true_ups(facts)
+    items = [item for item in settled if item.nano]
+    lines = _energy_lines(facts) + _component_lines(facts, items, settled)
     left = _carry(lines, facts)
     window = sum(movement.nano for movement in facts.movements)
     window -= sum(usage.nano for usage in facts.usages) + sum(posted.nano for posted in facts.posted)
@@ -73,7 +76,9 @@ def _carry(lines: list[dict[str, Any]], facts: Facts) -> dict[str, int]:
 
 def _energy_lines(facts: Facts) -> list[dict[str, Any]]:
     lines = []
-    for usage in sorted(facts.usages, key=lambda u: (u.point, u.late, u.at_s, u.kind, u.rate, u.tier, u.price_micro)):
+    for usage in sorted(
+        _together(facts), key=lambda u: (u.point, u.late, u.at_s, u.kind, u.rate, u.tier, u.price_micro)
+    ):
         plan = facts.plans.get(usage.plan)
         version = plan.version_at(usage.at_s) if plan else None
         lines.append(
@@ -103,10 +108,37 @@ def _energy_lines(facts: Facts) -> list[dict[str, Any]]:
     return lines
 
 
-def _component_lines(facts: Facts, items: Sequence[Any]) -> list[dict[str, Any]]:
-    """One line per component of a point: what was posted within the period and what the settlement adds."""
+def _together(facts: Facts) -> list[Usage]:
+    """Return the usages with the parts of charges over a border added to their like: one line per price."""
+    found: dict[tuple[Any, ...], Usage] = {}
+    for u in facts.usages:
+        plan = facts.plans.get(u.plan)
+        version = plan.version_at(u.at_s) if plan else None
+        since_s = version.from_s if version else 0
+        key = (u.point, u.medium, u.unit, u.plan, since_s, u.rate, u.tier, u.kind, u.price_micro, u.late)
+        other = found.get(key)
+        found[key] = (
+            u
+            if other is None
+            else replace(
+                other,
+                at_s=min(u.at_s, other.at_s),
+                milli=u.milli + other.milli,
+                estimated_milli=u.estimated_milli + other.estimated_milli,
+                nano=u.nano + other.nano,
+            )
+        )
+    return list(found.values())
+
+
+def _component_lines(facts: Facts, items: Sequence[Assessment], settled: Sequence[Assessment]) -> list[dict[str, Any]]:
+    """One line per component of a point: what was posted within the period and what the settlement adds.
+
+    settled: every component that the settlement looked at; says what a line was computed from.
+    """
+    grounds = {(item.point, item.component): grounds_of(item.kind, item.inputs) for item in settled}
     found: dict[tuple[str, str, bool, int], dict[str, Any]] = {}
-    every = [*facts.posted, *items]
+    every: list[Any] = [*facts.posted, *items]
     for item in sorted(every, key=lambda i: (i.point, i.component, getattr(i, "late", False), i.tax_ppm)):
         late = getattr(item, "late", False)
         line = found.setdefault(
@@ -122,6 +154,7 @@ def _component_lines(facts: Facts, items: Sequence[Any]) -> list[dict[str, Any]]
                 "compliance": getattr(item, "compliance", ""),
                 "tax_ppm": item.tax_ppm,
                 "carry_key": f"{item.point}|{item.component}",
+                "ground": list(("", "") if late else grounds.get((item.point, item.component), ("", ""))),
                 "nano": 0,
             },
         )

@@ -33,7 +33,7 @@ Settled = tuple[str, Mapping[str, Any]] | None  # kind and inputs of an assessme
 
 
 def true_ups(facts: Facts) -> tuple[list[Assessment], list[str]]:
-    """Return what the settlement adds to what was posted, without zeros, and what people should know."""
+    """Return what the settlement adds to what was posted, nothing (0) too, and what people should know."""
     items: list[Assessment] = []
     notes: list[str] = []
     used, parts = usage_by_point(facts.usages), nano_by_part(facts.usages, facts.plans)
@@ -49,7 +49,7 @@ def true_ups(facts: Facts) -> tuple[list[Assessment], list[str]]:
         )  # fmt: skip
         items += _point_items(facts, point)
         notes += point.notes
-    return [item for item in items if item.nano], notes
+    return items, notes
 
 
 def _days(facts: Facts) -> range:

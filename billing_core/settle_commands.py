@@ -163,7 +163,7 @@ def _bill(bill: Mapping[str, Any]) -> None:
     if bill["compliance"]:
         print("  " + " / ".join(statement.COMPLIANCE[bill["compliance"]]))
     for note in bill["notes"]:
-        print(f"  note: {note}")
+        print(f"  note: {statement.note_words(note)}")
 
 
 def _heading(document: Mapping[str, Any]) -> None:
@@ -173,7 +173,7 @@ def _heading(document: Mapping[str, Any]) -> None:
         f"{_minor(document['charged_minor'], document)}, closing {_nano(document['closing_nano'])}"
     )
     for note in document["notes"]:
-        print(f"  note: {note}")
+        print(f"  note: {statement.note_words(note)}")
 
 
 def _line(line: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[str, ...]:

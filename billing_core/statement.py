@@ -5,12 +5,14 @@ Rule: pure; nothing is computed here that the document does not say. Amounts are
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from billing_core.chart import TRANSFERS
 from billing_core.plan import RATES
 
 Document = Mapping[str, Any]
@@ -45,6 +47,19 @@ COMPLIANCE: Final[Mapping[str, tuple[str, str]]] = {
         "check local rules: passed-on energy may not bear a surcharge",
     ),
 }
+QUANTITY_KINDS: Final = (0, 2, 3, 4)  # an uplift prices again what another line counts
+NOTES: Final[Mapping[str, tuple[str, str]]] = {
+    "not-read-to-the-end": (
+        "抄表未到期末或读数待核，其余用量计入下期",
+        "not read to the end of the period, or held; the rest is on a later statement",
+    ),
+    "power-factor-without-reactive-reading": (
+        "缺少期初或期末无功读数，未作力调",
+        "no power-factor adjustment: reactive readings at both ends are missing",
+    ),
+    "loss-negative": ("损耗为负，按零分摊，请核查表计", "negative loss, shared as nothing; look at the meters"),
+    "loss-above-cap": ("损耗超过上限，按上限分摊，请核查", "loss above its cap, shared up to it; look at the meters"),
+}
 COLUMNS: Final = (
     "section", "point", "item_zh", "item_en", "rate", "tier", "from", "to", "register_from", "register_to", "quantity",
     "unit", "price", "amount", "tax_percent", "estimated_quantity", "late", "note",
@@ -58,26 +73,32 @@ def rows(document: Document) -> Iterator[dict[str, str]]:
     """
     at = _clock(document)
     span = {"from": at(document["from_s"]), "to": at(document["to_s"])}
-    yield _row("opening", item_zh="期初余额", item_en="Opening balance", amount=_nano(document["opening_nano"]), **span)
+    yield _row(
+        "opening", item_zh="期初余额", item_en="Opening balance", amount=amount(document["opening_nano"]), **span
+    )
     for register in document["registers"]:
         yield _register(register, at)
+    yield from _quantities(document)
     for line in document["lines"]:
         yield _line(line, document["minor_nano"])
         yield from _parts(line)
     for movement in document["movements"]:
+        kind_zh, kind_en = TRANSFERS.get(movement["kind"], (movement["kind"], movement["kind"]))
         yield _row(
-            "movement", item_zh=movement["kind"], item_en=movement["kind"], note=movement["memo"],
-            amount=_nano(movement["nano"]), **{"from": at(movement["at_s"])},
+            "movement", item_zh=kind_zh, item_en=kind_en, note=movement["memo"],
+            amount=amount(movement["nano"]), **{"from": at(movement["at_s"])},
         )  # fmt: skip
     for tax in document["tax"]:
         yield _row(
             "tax", item_zh="其中增值税", item_en="VAT contained", tax_percent=_percent(tax["ppm"]), unit=tax["medium"],
-            amount=_nano(tax["tax"] * document["minor_nano"]),
-            note=f"net {_nano(tax['net'] * document['minor_nano'])}",
+            amount=amount(tax["tax"] * document["minor_nano"]),
+            note=f"不含税 net {amount(tax['net'] * document['minor_nano'])}",
         )  # fmt: skip
     for note in document["notes"]:
-        yield _row("note", note=note)
-    yield _row("closing", item_zh="期末余额", item_en="Closing balance", amount=_nano(document["closing_nano"]), **span)
+        yield _row("note", note=note_words(note))
+    yield _row(
+        "closing", item_zh="期末余额", item_en="Closing balance", amount=amount(document["closing_nano"]), **span
+    )
 
 
 def as_csv(document: Document) -> str:
@@ -101,7 +122,7 @@ def as_text(document: Document) -> str:
     for row in rows(document):
         tier = f"T{row['tier']}" if row["tier"] else ""
         what = " ".join(filter(None, (row["point"], row["item_zh"], row["item_en"], row["rate"], tier)))
-        facts = " ".join(filter(None, (_registers(row), _quantity(row), row["late"], row["note"])))
+        facts = " ".join(filter(None, (_registers(row), _quantity(row), _taxed(row), row["late"], row["note"])))
         lines.append(f"{row['section']:<9} {row['amount']:>16}  {what}  {facts}".rstrip())
     return head + "\n".join(lines)
 
@@ -114,7 +135,12 @@ def _quantity(row: Mapping[str, str]) -> str:
     if not row["quantity"]:
         return ""
     estimated = f" ({row['estimated_quantity']} estimated)" if row["estimated_quantity"] else ""
-    return f"{row['quantity']} {row['unit']} x {row['price']}{estimated}"
+    price = f" x {row['price']}" if row["price"] else ""
+    return f"{row['quantity']} {row['unit']}{price}{estimated}"
+
+
+def _taxed(row: Mapping[str, str]) -> str:
+    return f"{row['unit']} {row['tax_percent']}%" if row["section"] == "tax" else ""
 
 
 def _line(line: Mapping[str, Any], minor_nano: int) -> dict[str, str]:
@@ -122,9 +148,9 @@ def _line(line: Mapping[str, Any], minor_nano: int) -> dict[str, str]:
     found = {
         "section": "line",
         "point": line["point"],
-        "item_zh": f"{kind_zh} {line['name_zh']}".rstrip(),
-        "item_en": f"{kind_en} {line['name_en']}".rstrip(),
-        "amount": _nano(line["minor"] * minor_nano),
+        "item_zh": _named(kind_zh, line["name_zh"]),
+        "item_en": _named(kind_en, line["name_en"]),
+        "amount": amount(line["minor"] * minor_nano),
         "tax_percent": _percent(line["tax_ppm"]),
         "late": "late" if line["late"] else "",
     }
@@ -140,6 +166,8 @@ def _line(line: Mapping[str, Any], minor_nano: int) -> dict[str, str]:
             "estimated_quantity": _plain(line["estimated_milli"], MILLI) if line["estimated_milli"] else "",
             "note": " ".join(filter(None, kind)),
         }
+    if any(line.get("ground", ())):
+        found["note"] = " / ".join(line["ground"])
     if line.get("compliance"):
         found["note"] = " / ".join(COMPLIANCE[line["compliance"]])
     return _row(**found)
@@ -153,7 +181,39 @@ def _parts(line: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield _row(
             "part", point=line["point"], item_zh=part["name_zh"], item_en=part["name_en"], unit=line["unit"],
             quantity=_plain(line["milli"], MILLI), price=_plain(part["price_micro"], MICRO),
-            note=" / ".join(filter(None, (f"contains {_nano(part['nano'])}", *warning))),
+            note=" / ".join(filter(None, (f"其中 contains {amount(part['nano'])}", *warning))),
+        )  # fmt: skip
+
+
+def note_words(note: str) -> str:
+    """Return a note of a document in words, with the supply point that it is about."""
+    word, _, about = note.partition(":")
+    return " ".join(filter(None, (about, " / ".join(NOTES.get(word, (word,))))))
+
+
+def _named(kind: str, name: str) -> str:
+    return kind if name == kind else f"{kind} {name}".rstrip()
+
+
+def _quantities(document: Document) -> Iterator[dict[str, str]]:
+    """Yield each point's quantity of the period: the part of its registers' difference that the lines charge.
+
+    Readings rarely come at the very border; what lies beyond it, by time, is on the statement of the other month.
+    """
+    counted: Counter[tuple[str, str]] = Counter()
+    charged: Counter[tuple[str, str]] = Counter()
+    for register in document["registers"]:
+        counts = register["raw_to"] - register["raw_from"]
+        counted[register["point"], register["unit"]] += counts * register["milli_per_count"]
+    for line in document["lines"]:
+        if line["kind"] == "energy" and line["charge_kind"] in QUANTITY_KINDS and not line["late"]:
+            charged[line["point"], line["unit"]] += line["milli"]
+    for (point, unit), milli in sorted(charged.items()):
+        other = counted[point, unit] - milli
+        note = f"{_plain(other, MILLI)} {unit} 不在本期 / outside the period" if other > 0 else ""
+        yield _row(
+            "quantity", point=point, item_zh="本期用量", item_en="Quantity of the period",
+            quantity=_plain(milli, MILLI), unit=unit, note=note,
         )  # fmt: skip
 
 
@@ -176,7 +236,7 @@ def _clock(document: Document) -> Any:
     return lambda at_s: datetime.fromtimestamp(at_s, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _nano(nano: int) -> str:
+def amount(nano: int) -> str:
     """Return nano as a decimal amount: two decimals, or as many as it takes."""
     amount = Decimal(nano) / NANO
     return f"{amount:.2f}" if nano % (NANO // 100) == 0 else f"{amount:f}"
