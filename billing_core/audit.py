@@ -1,7 +1,8 @@
 """The audit: reads the books from the first transfer to the last and computes everything again.
 
 Checked: every transfer sums to zero; numbers are dense and the hash chain unbroken up to the head; every charge equals
-what the slow reference makes of its stored readings and stored tariff version (audit_charges.py); charges of a point
+what the slow reference makes of its stored readings, rate registers among them, and stored tariff version
+(audit_charges.py); charges of a point
 join without gap or overlap; a transfer's entries are the sum of its charges; balances are the fold of entries;
 registers are where the last charge left them; every top-up has its receipt; the chain holds every head that was
 anchored beside the data base.
@@ -23,6 +24,7 @@ from billing_core.audit_charges import ChargeAudit, ChargeRow, Difference, Point
 from billing_core.ledger import GENESIS, Transfer
 from billing_core.plan import Plan
 from billing_core.plan_body import body_hash, plan_of
+from billing_core.rate_evidence import Evidence, RateReading
 
 __all__ = ["Books", "ChargeRow", "Difference", "EntryRow", "PointRow", "ReceiptRow", "TermsRow", "TransferRow", "audit"]
 
@@ -72,6 +74,9 @@ class Books(Protocol):
     def entries(self) -> Iterable[EntryRow]: ...
     def charges(self) -> Iterable[ChargeRow]: ...
     def charge(self, seq: int, line: int) -> ChargeRow | None: ...
+    def rate_readings(self) -> Iterable[RateReading]: ...
+    def rate_reading(self, terms: int, from_s: int, to_s: int) -> RateReading | None: ...
+    def proven_after(self) -> int: ...
     def terms(self) -> Iterable[TermsRow]: ...
     def tariffs(self) -> Iterable[tuple[bytes, Mapping[str, Any]]]: ...
     def balances(self) -> Iterable[tuple[str, int, int]]: ...
@@ -108,7 +113,7 @@ def audit(books: Books, anchored: Mapping[int, bytes] | None = None) -> Iterator
             yield Difference(f"tariff version {number.hex()[:12]}", "its content does not have its hash")
     terms = {row.id: row for row in books.terms()}
     sums = Sums()
-    charged = ChargeAudit(terms, plans, books.charge)
+    charged = ChargeAudit(terms, plans, books.charge, Evidence(books.rate_reading, books.proven_after()))
     yield from _transfers(books, terms, charged, sums, dict(anchored or {}))
     yield from _balances(books, sums)
     yield from charged.left(books.points())
@@ -119,6 +124,7 @@ def _transfers(
     books: Books, terms: Mapping[int, TermsRow], charged: ChargeAudit, sums: Sums, anchored: dict[int, bytes]
 ) -> Iterator[Difference]:
     entries, charges = _Groups(books.entries(), "entry"), _Groups(books.charges(), "charge")
+    readings = _Groups(books.rate_readings(), "rate registers")
     hashes = {number: ledger.terms_hash(row._asdict()) for number, row in terms.items()}
     seq, previous, folded_after = 0, GENESIS, books.folded_after()
     for row in books.transfers():
@@ -129,9 +135,9 @@ def _transfers(
             yield Difference(place, "does not continue the hash chain")
         if anchored.pop(row.seq, row.hash) != row.hash:
             yield Difference(place, "is not the one that was anchored beside the data base")
-        own_entries, own_charges = entries.of(row.seq), charges.of(row.seq)
-        yield from _transfer(row, own_entries, own_charges, hashes, row.seq <= folded_after)
-        yield from charged.transfer(place, own_charges)
+        own_entries, own_charges, own_readings = entries.of(row.seq), charges.of(row.seq), readings.of(row.seq)
+        yield from _transfer(row, own_entries, own_charges, own_readings, hashes, row.seq <= folded_after)
+        yield from charged.transfer(place, own_charges, own_readings)
         if row.kind == "change":
             charged.change(row.seq, row.document or {})
         if own_charges and row.kind not in ("charge", "restatement"):
@@ -152,12 +158,14 @@ def _transfers(
         yield Difference("book", f"{text} ({len(anchored)} such heads); the chain ends with {seq}")
     yield from entries.orphans()
     yield from charges.orphans()
+    yield from readings.orphans()
 
 
 def _transfer(
     row: TransferRow,
     entries: tuple[EntryRow, ...],
     charges: tuple[ChargeRow, ...],
+    readings: tuple[RateReading, ...],
     hashes: Mapping[int, bytes],
     older: bool,
 ) -> Iterator[Difference]:
@@ -169,7 +177,7 @@ def _transfer(
     total = sum(entry.nano for entry in entries)
     if total != 0:
         yield Difference(place, f"entries sum to {total} nano, not to zero")
-    charged = charges_hash(charges, hashes, older) if charges else b""
+    charged = charges_hash(charges, hashes, older, readings) if charges else b""
     if charged != (row.charges_hash or b""):
         yield Difference(place, "its charges are not the ones that were posted")
     if any(charge.line != line for line, charge in enumerate(charges)):
@@ -267,8 +275,10 @@ def _receipts(books: Books, sums: Sums) -> Iterator[Difference]:
         yield Difference(f"transfer {seq}", "a top-up without receipt")
 
 
-def charges_hash(charges: Iterable[ChargeRow], hashes: Mapping[int, bytes], older: bool) -> bytes:
-    """Return the hash that ties charges and their terms to their transfer, from rows as they are stored."""
+def charges_hash(
+    charges: Iterable[ChargeRow], hashes: Mapping[int, bytes], older: bool, readings: Iterable[RateReading] = ()
+) -> bytes:
+    """Return the hash that ties charges, terms and rate registers to their transfer, from rows as they are stored."""
 
     def of_numbers(numbers: npt.NDArray[np.int64]) -> bytes:
         return b"".join(hashes.get(number, b"") for number in numbers.tolist())  # none only where books were tampered
@@ -276,7 +286,8 @@ def charges_hash(charges: Iterable[ChargeRow], hashes: Mapping[int, bytes], olde
     columns = np.array([charge[2:] for charge in charges], dtype=np.int64)
     if older:
         columns[:, ledger.CHARGE_FIRST :] = 0
-    return ledger.charges_hash(columns, of_numbers)
+    evidence = np.array([(*reading.interval, *reading.before, *reading.after) for reading in readings], dtype=np.int64)
+    return ledger.charges_hash(columns, of_numbers, evidence)
 
 
 class _Groups:

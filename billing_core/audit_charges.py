@@ -1,6 +1,7 @@
 """The audit's part about charges: each computed again from its readings, joined to the one before, and summed.
 
-* metered    the interval between two readings, split as its method says, in the tiers the point had reached
+* metered    the interval between two readings, split as its method says, in the tiers the point had reached; by rate
+             registers as the books keep these
 * estimate   a quantity that a person gave, at the price of the instant it was given in
 * reversal   exactly what the row charged that it names, negative
 * recharge   an interval like a metered one, from the tier position it carries; it does not join, a restatement does
@@ -27,6 +28,7 @@ from billing_core.columns import (
     UNBOUNDED_MILLI,
 )
 from billing_core.plan import Plan, TierOptions
+from billing_core.rate_evidence import Evidence, Interval, Missing, RateReading
 from billing_core.replay_point import bridges_of
 from billing_core.schedule import unroll
 from billing_core.zones import DAY_S
@@ -111,16 +113,23 @@ class PointSum:
 class ChargeAudit:
     """Goes through the charges of all transfers in the order of the books."""
 
-    def __init__(self, terms: Mapping[int, TermsRow], plans: Mapping[bytes, Plan], find: Find) -> None:
-        """find: (seq, line) -> the row of the books, for reversals."""
+    def __init__(
+        self, terms: Mapping[int, TermsRow], plans: Mapping[bytes, Plan], find: Find, evidence: Evidence
+    ) -> None:
+        """find: (seq, line) -> the row of the books, for reversals. evidence: of splits by rate registers."""
+        self._evidence = evidence
+        self._left: set[Interval] = set()  # rate registers of the transfer at hand that no charge has used yet
         self._terms = terms
         self._plans = plans
         self._find = find
         self._points: defaultdict[str, PointSum] = defaultdict(PointSum)
         self._window = lru_cache(WINDOWS_KEPT)(self._unroll)
 
-    def transfer(self, place: str, charges: Sequence[ChargeRow]) -> Iterator[Difference]:
-        """Compare the charges of one transfer, interval by interval."""
+    def transfer(
+        self, place: str, charges: Sequence[ChargeRow], readings: Sequence[RateReading] = ()
+    ) -> Iterator[Difference]:
+        """Compare the charges of one transfer, interval by interval. readings: the rate registers it carries."""
+        self._left = {reading.interval for reading in readings}
         for (number, raw_from, from_s, raw_to, to_s, back), group in groupby(
             charges, key=lambda charge: (*charge[2:7], charge.kind == KIND_REVERSAL)
         ):
@@ -137,6 +146,10 @@ class ChargeAudit:
             if not any(row.kind in (KIND_RECHARGE, KIND_ESTIMATE) for row in rows):
                 yield from self._joined(where, self._points[term.point], raw_from, from_s)
                 self._points[term.point].raw_to, self._points[term.point].to_s = raw_to, to_s
+        for number, from_s, to_s in sorted(self._left):
+            yield Difference(
+                f"{place}, terms {number}, {from_s} to {to_s}", "carries rate registers that split nothing"
+            )
 
     def change(self, seq: int, document: Mapping[str, Any]) -> None:
         """Follow a change by a person that moved the register from which a point goes on."""
@@ -196,17 +209,34 @@ class ChargeAudit:
         expected: list[Priced] = []
         if own and term.tariff in self._plans:
             try:
-                expected, point.position = self._expected(term, own, point.position)
+                reading = self._reading(own[0])
+                expected, point.position = self._expected(term, own, point.position, reading)
             except reference.NoPrice:
                 point.position = None
+            except (Missing, _NoSplit) as fault:
+                yield Difference(where, str(fault))
+                expected, point.position = found, None
         if found != expected:
             yield Difference(where, f"charged {found}, the reference says {expected}")
             point.position = None
         point.milli += sum(row.milli for row in own)
         point.nano += sum(row.nano for row in rows)
 
+    def _reading(self, first: ChargeRow) -> RateReading | None:
+        """Return the rate registers that split an interval, None where none did or they are from before. Missing."""
+        if first.method != METHOD_REGISTERS:
+            return None
+        interval, metered = (first.terms, first.from_s, first.to_s), first.kind != KIND_RECHARGE
+        if metered:
+            self._left.discard(interval)
+        return self._evidence.of(first.seq, interval, metered)
+
     def _expected(
-        self, term: TermsRow, own: Sequence[ChargeRow], stands: reference.Position | None
+        self,
+        term: TermsRow,
+        own: Sequence[ChargeRow],
+        stands: reference.Position | None,
+        reading: RateReading | None,
     ) -> tuple[list[Priced], reference.Position | None]:
         """Return what the reference makes of an interval, and where the point stands in its tiers after it."""
         first = own[0]
@@ -216,7 +246,7 @@ class ChargeAudit:
         if stands is not None and tiered and first.kind != KIND_RECHARGE:
             position = reference.standing(stands, first.segment_from_s, book)
         priced: list[Priced] = []
-        for from_s, to_s, index, milli in _stretches(term, own, book):
+        for from_s, to_s, index, milli in _stretches(term, own, book, reading):
             position = reference.standing(position, from_s, book)
             entry = book.entries[index]
             for tier, before, price_micro, part, kind in reference.slices(position.milli, milli, entry, book):
@@ -250,14 +280,26 @@ def _begun(first: ChargeRow, book: reference.Book) -> reference.Position:
     return reference.Position(first.position_milli, period)
 
 
-def _stretches(term: TermsRow, own: Sequence[ChargeRow], book: reference.Book) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (from, to, index of the entry, quantity) of an interval. Raises NoPrice."""
+class _NoSplit(Exception):
+    """The rate registers in the books could not split this interval."""
+
+
+def _stretches(
+    term: TermsRow, own: Sequence[ChargeRow], book: reference.Book, reading: RateReading | None
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (from, to, index of the entry, quantity) of an interval. Raises NoPrice, _NoSplit.
+
+    reading: the rate registers that split it; None: another method did, or the rows are to be believed
+    """
     first = own[0]
     if first.raw_from == first.raw_to:  # an estimate: all of it in one instant
         index = reference.entry_at(book, first.to_s)
         yield first.segment_from_s, first.segment_to_s, index, sum(row.milli for row in own)
         return
     if first.to_s <= first.from_s:
+        return
+    if reading is not None:
+        yield from _split(term, first, book, reading)
         return
     milli = (first.raw_to - first.raw_from) % term.modulus_counts * term.milli_per_count
     said = {(row.segment_from_s, row.segment_to_s): 0 for row in own}
@@ -268,5 +310,24 @@ def _stretches(term: TermsRow, own: Sequence[ChargeRow], book: reference.Book) -
         share = said.get((from_s, to_s), 0)
         if not by_registers:
             share = reference.share_milli(milli, first.from_s, first.to_s, from_s, to_s)
+        if share:
+            yield from_s, to_s, index, share
+
+
+def _split(
+    term: TermsRow, first: ChargeRow, book: reference.Book, reading: RateReading
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the stretches of an interval as its rate registers split it. Raises NoPrice, _NoSplit."""
+    before, after = ({rate: raw for rate, raw in enumerate(raws) if raw >= 0} for raws in reading[4:])
+    last = reference.Reading(first.raw_from, first.from_s, before)
+    point = reference.Point(term.milli_per_count, term.modulus_counts, 0, 0, last)
+    stretches = reference.borders(first.from_s, first.to_s, book)
+    counts = (first.raw_to - first.raw_from) % term.modulus_counts
+    shares = reference.by_registers(point, reference.Reading(first.raw_to, first.to_s, after), counts, stretches, book)
+    if shares is None:
+        raise _NoSplit(
+            f"its rate registers, {list(reading.before)} to {list(reading.after)}, do not fit {counts} counts"
+        )
+    for (from_s, to_s, index), share in zip(stretches, shares, strict=True):
         if share:
             yield from_s, to_s, index, share

@@ -22,6 +22,7 @@ from billing_core.columns import (
     R_RAW_FROM,
     R_TIER,
     STATE_KEPT,
+    V_TERMS,
     Table,
 )
 from billing_core.ledger import Head, Transfer
@@ -92,6 +93,26 @@ async def copy_charges(cursor: Cursor, seq: int, columns: Table) -> None:
         seconds = index in CHARGE_TIMES
         fields.append(copying.timestamps(columns[:, index]) if seconds else copying.Field(columns[:, index], size))
     async with cursor.copy(sql.COPY_CHARGES) as copy:
+        await copy.write(copying.body(fields))
+
+
+def evidence_columns(evidence: Table, terms: npt.NDArray[np.int64]) -> Table:
+    """Return (n, 13) int64, ledger.RATE_READING, in the order of their key: terms, then time.
+
+    evidence (n, EVIDENCE_WIDTH); terms (n,) the number of each row's terms
+    """
+    columns = evidence[:, V_TERMS:].copy()
+    columns[:, 0] = terms
+    return columns[np.lexsort((columns[:, 2], columns[:, 1], columns[:, 0]))]
+
+
+async def copy_evidence(cursor: Cursor, seq: int, columns: Table) -> None:
+    """Append the rate registers of one transfer's charges; columns as evidence_columns returns them."""
+    terms, *times = columns[:, 0], columns[:, 1], columns[:, 2]
+    fields = [copying.Field(np.full(len(columns), seq, dtype=np.int64), 8), copying.Field(terms, 4)]
+    fields += map(copying.timestamps, times)
+    fields += [copying.Field(counts, 8) for counts in columns[:, 3:].T]
+    async with cursor.copy(sql.COPY_EVIDENCE) as copy:
         await copy.write(copying.body(fields))
 
 

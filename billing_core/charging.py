@@ -36,6 +36,7 @@ from billing_core.columns import (
     R_TERMS,
     R_TIER,
     R_TO_S,
+    RATES_MOST,
     S_CHANGED_SCAN,
     S_LAST_RAW,
     S_LAST_S,
@@ -49,6 +50,7 @@ from billing_core.columns import (
     S_OPEN_TIER,
     S_PERIOD,
     S_POSITION_MILLI,
+    S_RATE_RAW,
     T_MILLI_PER_COUNT,
     T_MODULUS,
     T_SCHEDULE,
@@ -275,4 +277,8 @@ def spread(desk: Desk, used: int, i: int, raw: int, to_s: int, milli: int, write
         if write != 0:
             label(desk, used + parts, used + parts + found, i, raw, to_s, at_s, until_s, entries[k, E_RATE], method)
         parts, nano, at_s, k = parts + found, nano + more, until_s, k + 1
+    if write != 0 and method == METHOD_REGISTERS:
+        for rate in range(RATES_MOST):
+            desk.evidence[used, rate] = state[i, S_RATE_RAW + rate]
+            desk.evidence[used, RATES_MOST + rate] = desk.rate_raw[i, rate]
     return parts, nano, position, period

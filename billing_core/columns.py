@@ -89,6 +89,15 @@ R_KIND: Final = 14
 R_METHOD: Final = 15
 ROW_WIDTH: Final = 16
 
+# What the rate registers of a meter said at both ends of an interval that they split (METHOD_REGISTERS).
+V_POINT: Final = 0
+V_TERMS: Final = 1  # local number, index into Checkpoint.terms
+V_FROM_S: Final = 2
+V_TO_S: Final = 3
+V_BEFORE: Final = 4  # RATES_MOST columns, read at V_FROM_S; NO_REGISTER where none
+V_AFTER: Final = V_BEFORE + RATES_MOST  # RATES_MOST columns, read at V_TO_S
+EVIDENCE_WIDTH: Final = V_AFTER + RATES_MOST
+
 # What a row is.
 KINDS: Final = ("metered", "uplift", "reversal", "recharge", "estimate")
 KIND_METERED: Final = 0

@@ -51,6 +51,7 @@ class Desk(NamedTuple):
     account_scan: npt.NDArray[Any]  # (n_accounts,) uint64 scan in which a balance last changed
     # charges and schedules
     rows: Table  # (capacity, ROW_WIDTH) charges that are not yet in a checkpoint
+    evidence: Table  # (capacity, 2 * RATES_MOST) beside the first row of an interval that rate registers split: they
     entries: Table  # (m, ENTRY_WIDTH) schedules one after the other ...
     prices: Table  # (p, TIERS_MOST) micro
     bounds: Table  # (b, TIERS_MOST) milli
@@ -61,6 +62,6 @@ class Desk(NamedTuple):
 FENCES: Final = (COLUMN, WORDS, WORDS, COLUMN, WORDS, SHORTS, SHORTS, COLUMN, WORDS)
 SHOWN: Final = (COLUMN, COLUMN, COLUMN, OCTETS, OCTETS, SCANS, COLUMN, SCANS)
 DESK: Final = numba.types.NamedTuple(
-    (*[TABLE] * 4, COLUMN, *FENCES, *SHOWN, *[TABLE] * 4, COLUMN, COLUMN),
+    (*[TABLE] * 4, COLUMN, *FENCES, *SHOWN, *[TABLE] * 5, COLUMN, COLUMN),
     Desk,
 )

@@ -57,7 +57,7 @@ from billing_core.state import (
     hold_changed_meters,
 )
 from billing_core.supplies import Supplies
-from billing_core.tables import desk_of, fences_of, rate_registers_of
+from billing_core.tables import desk_of, evidence_in, evidence_of, fences_of, rate_registers_of
 from billing_core.zones import DAY_S
 from scada.clock import NS_PER_S
 from scada.errors import ConfigurationError, Refused
@@ -103,6 +103,7 @@ class BillingEngine:
         self._rows = np.zeros((most + len(points), ROW_WIDTH), dtype=np.int64)
         self._rated = np.array([row for row, point in enumerate(points) if point.rate_registers], dtype=np.int64)
         self._rate_raw = rate_registers_of(len(points) if len(self._rated) else 0)
+        self._evidence = evidence_of(len(self._rows) if len(self._rated) else 0)
         self.waiting = Waiting(0, 0)
         self.restore(fresh_state(len(points), len(accounts)))
 
@@ -399,16 +400,17 @@ class BillingEngine:
         if used == 0 and len(dirty) == 0 and self._change is None:
             return None
         rows = self._rows[:used].copy()
+        evidence = evidence_in(rows, self._evidence[:used])
         points, terms = self._state[dirty, :STATE_KEPT], self._supplies.table[dirty, T_TERMS]
         spent = np.zeros(len(self._balance), dtype=np.int64)
         np.add.at(spent, self._payers()[rows[:, R_TERMS]], rows[:, R_NANO])
-        for table in (rows, points, terms, spent):
+        for table in (rows, points, terms, spent, evidence):
             table.flags.writeable = False
         assert np.array_equal(self._balance, self._committed - spent), "live balance is not committed less charges"
         self._used, change, self._change = 0, self._change, None
         return Checkpoint(
             self._seq + 1, self._now_s, rows, dirty, points, spent, self._supplies.listed(), change, terms,
-            tuple(account.id for account in self._supplies.accounts),
+            tuple(account.id for account in self._supplies.accounts), evidence,
         )  # fmt: skip
 
     def _payers(self) -> npt.NDArray[np.int64]:
@@ -464,6 +466,7 @@ class BillingEngine:
         self._desk = desk_of(
             self._supplies.table, self._state, self._fences, points, self._balance,
             accounts.changed_scan[: len(self._balance)], self._rows, found, self._clock, self._rate_raw,
+            self._evidence,
         )  # fmt: skip
         charging.renew_all(self._desk, old_to_s)
         fences.raise_all(self._desk)

@@ -37,6 +37,9 @@ CHARGE: Final = (
     "nano", "tier", "position_milli", "kind", "method", "reverses_seq", "reverses_line",
 )  # fmt: skip
 CHARGE_FIRST: Final = CHARGE.index("tier")
+RATE_READING: Final = (
+    "terms", "from_s", "to_s", "from_1", "from_2", "from_3", "from_4", "from_5", "to_1", "to_2", "to_3", "to_4", "to_5",
+)  # fmt: skip
 
 Entry = tuple[str, int]  # account id, nano
 
@@ -122,16 +125,24 @@ def chain(previous: bytes, body: bytes) -> bytes:
     return hashlib.sha256(previous + body).digest()
 
 
-def charges_hash(columns: npt.NDArray[np.int64], terms: Callable[[npt.NDArray[np.int64]], bytes]) -> bytes:
+def charges_hash(
+    columns: npt.NDArray[np.int64],
+    terms: Callable[[npt.NDArray[np.int64]], bytes],
+    evidence: npt.NDArray[np.int64] | None = None,
+) -> bytes:
     """Return the hash that ties charges, and the terms they name, to their transfer.
 
     columns: (k, len(CHARGE)) as stored; terms: numbers -> their terms_hash one after the other
+    evidence: (n, len(RATE_READING)) as stored, in the order of their key; charges without any hash as they always did
     Rows that say nothing in the columns after CHARGE_FIRST are hashed without them, as they were before there were any.
     """
     plain = not columns[:, CHARGE_FIRST:].any()
     hashed = columns[:, :CHARGE_FIRST] if plain else columns
     digest = hashlib.sha256(np.ascontiguousarray(hashed, dtype="<i8").tobytes())
     digest.update(terms(np.unique(columns[:, 0])))
+    if evidence is not None and len(evidence):
+        digest.update(b"rate_reading")
+        digest.update(np.ascontiguousarray(evidence, dtype="<i8").tobytes())
     return digest.digest()
 
 

@@ -34,6 +34,7 @@ from billing_core.columns import (
     R_TIER,
     R_TO_S,
     RATES_MOST,
+    V_POINT,
     Table,
 )
 from billing_core.plan import TIERS_MOST
@@ -76,6 +77,7 @@ def separate(checkpoint: Checkpoint, points: Sequence[PointSpec]) -> tuple[Check
     clean = replace(
         checkpoint,
         rows=checkpoint.rows[~of_them],
+        evidence=checkpoint.evidence[~np.isin(checkpoint.evidence[:, V_POINT], out)],
         point_rows=checkpoint.point_rows[stays],
         points=checkpoint.points[stays],
         point_terms=checkpoint.point_terms[stays],

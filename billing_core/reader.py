@@ -13,6 +13,7 @@ from billing_core import plan_books, sql
 from billing_core.audit import ChargeRow, EntryRow, PointRow, ReceiptRow, TermsRow, TransferRow
 from billing_core.ledger import GENESIS
 from billing_core.plan import Plan
+from billing_core.rate_evidence import RateReading
 from scada.clock import NS_PER_S
 from scada.database import SCHEMA
 from scada.errors import DatabaseAway
@@ -67,6 +68,19 @@ class StoredBooks:
         found = self._connection.execute(sql.AUDIT_CHARGE, {"seq": seq, "line": line}).fetchone()
         return None if found is None else ChargeRow._make(found)
 
+    def rate_readings(self) -> Iterator[RateReading]:
+        return map(reading_of, self._stream("rate_readings", sql.AUDIT_RATE_READINGS))
+
+    def rate_reading(self, terms: int, from_s: int, to_s: int) -> RateReading | None:
+        """Return the rate registers of an interval, None when there are none."""
+        found = self._connection.execute(sql.RATE_READING, {"terms": terms, "from_s": from_s, "to_s": to_s}).fetchone()
+        return None if found is None else reading_of(found)
+
+    def proven_after(self) -> int:
+        """Return the number of the last transfer from before the books kept rate registers."""
+        found = self._connection.execute(sql.PROVEN_AFTER).fetchone()
+        return int(found[0]) if found is not None else 0
+
     def terms(self) -> Iterator[TermsRow]:
         return map(TermsRow._make, self._stream("terms", sql.AUDIT_TERMS))
 
@@ -95,6 +109,12 @@ class StoredBooks:
             cursor.itersize = BATCH_ROWS
             cursor.execute(statement)
             yield from cursor
+
+
+def reading_of(row: tuple[Any, ...]) -> RateReading:
+    """Return a row of sql.RATE_READINGS."""
+    seq, terms, from_s, to_s, before, after = row
+    return RateReading(seq, terms, from_s, to_s, tuple(before), tuple(after))
 
 
 def plant_time_ns(dsn: str) -> int:

@@ -2,7 +2,8 @@
 
     readings of a row --price--> lines --PointReplay (replay_point.py)--> compared with the rows of the books
 
-Of a charge row only what it says about readings is believed: its terms, two registers, two times. Segments, rates,
+Of a charge row only what it says about readings is believed: its terms, two registers, two times. The rate registers
+that split an interval are stored beside the charges (`rate_reading`). Segments, rates,
 tiers, tier positions, prices, quantities and money are computed again, with an own tier position that begins at zero.
 Rule: pure, slow and obvious; `replay_block.py` does the same for millions of rows.
 """
@@ -17,12 +18,14 @@ from typing import Final, NamedTuple
 
 from billing_core.columns import KIND_METERED, KIND_UPLIFT, METHOD_READ, METHOD_REGISTERS, METHOD_TIME
 from billing_core.plan import Plan, TierOptions
+from billing_core.rate_evidence import RateReading
 from billing_core.schedule import NO_ROW, unroll
 from billing_core.zones import DAY_S
 
 WINDOW_S: Final = 32 * DAY_S  # schedules are unrolled in pieces of this length and kept while charges lie in them
 WINDOWS_KEPT: Final = 256
 NO_PERIOD_YET: Final = -(2**62)
+SLACK_COUNTS: Final = 2  # beside one count for each rate register
 
 
 class Charge(NamedTuple):
@@ -186,6 +189,26 @@ def price_by_rates(
         taken_s[rate] += end_s - start_s
         shares.append(milli * taken_s[rate] // total_s[rate] - done)
     return charge(parts, shares, METHOD_REGISTERS, position)
+
+
+def counted_by_rate(reading: RateReading, counts: int, supply: Supply, rates: Sequence[int]) -> dict[int, int]:
+    """Return rate -> quantity as the meter's own registers counted it; what they lack of the total goes to the largest.
+
+    counts   of the total register        rates   those in force in the interval, ascending
+    Raises Unpriced where registers like these split nothing (docs/billing-meters.md, "Rate registers").
+    """
+    moved = {}
+    for rate in rates:
+        begun, ended = reading.before[rate], reading.after[rate]
+        if begun < 0 or not 0 <= ended < supply.modulus_counts:
+            raise Unpriced(f"rate register {rate + 1} was not read at both ends ({begun} to {ended})")
+        moved[rate] = (ended - begun) % supply.modulus_counts
+    rest = counts - sum(moved.values())
+    largest = max(rates, key=lambda rate: moved[rate])  # the first of equals
+    if len(moved) < 2 or abs(rest) > len(moved) + SLACK_COUNTS or moved[largest] + rest < 0:
+        raise Unpriced(f"its rate registers counted {list(moved.values())}, the total register {counts}")
+    moved[largest] += rest
+    return {rate: used * supply.milli_per_count for rate, used in moved.items()}
 
 
 def stretches(from_s: int, to_s: int, entries: Sequence[Entry]) -> list[tuple[Entry, int, int]]:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from billing_core import settlement
 from billing_core.ledger import wallet
 from billing_core.plan import Plan
+from billing_core.rate_evidence import Evidence, RateReading
 from billing_core.replay import Charge, Prices, Supply
 from billing_core.replay_point import Bridge, Compared, Find, PointReplay, intervals
 
@@ -47,6 +48,8 @@ class Source(Protocol):
     def ledger_accounts(self, account: str) -> Sequence[str]: ...
     def moved(self, accounts: Sequence[str]) -> Iterable[Moved]: ...
     def balances(self, accounts: Sequence[str]) -> Mapping[str, int]: ...
+    def evidence(self) -> Evidence: ...
+    def readings_left(self, terms: Sequence[int] | None = None) -> Iterable[RateReading]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,10 @@ def replay_account(source: Source, account: str, tally: Tally) -> Iterator[Step]
     terms = [number for number, supply in supplies.items() if supply.point in mine]
     charges = groupby(source.charges_of(terms), key=lambda charge: charge.seq)
     entries = groupby(source.moved(accounts), key=lambda moved: moved.seq)
-    replays = Replays(supplies, Prices(source.plans()), source.charge, source.bridges())
+    replays = Replays(supplies, Prices(source.plans()), source.charge, source.bridges(), source.evidence())
+    for reading in source.readings_left(terms):
+        tally.differences += 1
+        yield Step(reading.seq, reading.to_s, text=left_over(reading, supplies))
     for seq, own_charges, own_entries in _merged(charges, entries):
         due = 0
         for compared, supply in replays.transfer(own_charges):
@@ -94,11 +100,26 @@ def replay_account(source: Source, account: str, tally: Tally) -> Iterator[Step]
     yield from _balance_steps(source.balances(accounts), tally)
 
 
+def left_over(reading: RateReading, supplies: Mapping[int, Supply]) -> str:
+    """Say that rate registers in the books have split nothing."""
+    point = supplies[reading.terms].point if reading.terms in supplies else "nowhere"
+    span = f"{reading.from_s} to {reading.to_s}"
+    return f"transfer {reading.seq} keeps rate registers of {point} from {span}, and no charge that they split"
+
+
 class Replays:
     """The points under replay; hands each its rows, transfer by transfer."""
 
-    def __init__(self, supplies: Mapping[int, Supply], prices: Prices, find: Find, bridges: Iterable[Bridge]) -> None:
+    def __init__(
+        self,
+        supplies: Mapping[int, Supply],
+        prices: Prices,
+        find: Find,
+        bridges: Iterable[Bridge],
+        evidence: Evidence,
+    ) -> None:
         """bridges: what documents say of the registers of points, in the order of the chain."""
+        self._evidence = evidence
         self._supplies = supplies
         self._prices = prices
         self._find = find
@@ -125,7 +146,8 @@ class Replays:
 
     def point(self, point: str) -> PointReplay:
         if point not in self._points:
-            self._points[point] = PointReplay(point, self._prices, self._find, self._bridges[point])
+            bridges = self._bridges[point]
+            self._points[point] = PointReplay(point, self._prices, self._find, bridges, evidence=self._evidence)
         return self._points[point]
 
 

@@ -19,8 +19,9 @@ from billing_core import replay_block as block
 from billing_core.columns import KIND_RECHARGE, KIND_REVERSAL, Table
 from billing_core.ledger import revenue
 from billing_core.plan import Plan, TierOptions
+from billing_core.rate_evidence import Evidence, RateReading
 from billing_core.replay import Charge, Prices, Supply
-from billing_core.replay_account import Replays, settled_fault
+from billing_core.replay_account import Replays, left_over, settled_fault
 from billing_core.replay_point import Bridge
 from billing_core.schedule import Schedules, options_used, unroll_all
 from billing_core.zones import DAY_S
@@ -61,6 +62,8 @@ class Source(Protocol):
     def supplies(self) -> Mapping[int, Supply]: ...
     def bridges(self) -> Iterable[Bridge]: ...
     def charge(self, seq: int, line: int) -> Charge | None: ...
+    def evidence(self) -> Evidence: ...
+    def readings_left(self) -> Iterable[RateReading]: ...
     def blocks(self) -> Iterable[Table]: ...
     def points(self) -> Iterable[Left]: ...
     def settled(self) -> Iterable[Settled]: ...
@@ -94,6 +97,9 @@ def replay_all(source: Source, summary: Summary) -> Iterator[Fault]:
     for rows in source.blocks():
         yield from run.block(rows)
     yield from run.points(source.points())
+    supplies = source.supplies()
+    for reading in source.readings_left():
+        yield Fault("rate registers", left_over(reading, supplies))
     summary.charges, summary.slow, summary.points = run.charges, run.slow, len(run.names)
     for posted in source.settled():
         summary.settled += 1
@@ -124,7 +130,7 @@ class _Run:
             self._means[number] = self._rows[supply.point], -1, supply.milli_per_count, supply.modulus_counts
         self._pairs: dict[Pair, int] = {}
         self._schedules: Schedules | None = None
-        self._replays = Replays(self._supplies, Prices(self._plans), source.charge, source.bridges())
+        self._replays = Replays(self._supplies, Prices(self._plans), source.charge, source.bridges(), source.evidence())
 
     def block(self, rows: Table) -> Iterator[Fault]:
         """Compute one block again; the intervals in it are whole."""

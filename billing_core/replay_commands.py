@@ -247,7 +247,7 @@ def run_explain(args: argparse.Namespace, dsn: str) -> int:
             raise WattkeeperError(f"the books hold no charge {args.charge}")
         supplies, plans = books.supplies(), books.plans()
         point = supplies[row.terms].point
-        replays = Replays(supplies, Prices(plans), books.charge, books.bridges())
+        replays = Replays(supplies, Prices(plans), books.charge, books.bridges(), books.evidence())
         terms = [number for number, supply in supplies.items() if supply.point == point]
         for compared, supply in replays.all(books.charges_of(terms, upto=row.seq)):
             if compared.row == row:

@@ -24,7 +24,21 @@ from billing_core.columns import (
     METHOD_REGISTERS,
 )
 from billing_core.plan import NO_OPTIONS, TierOptions
-from billing_core.replay import Charge, Line, Position, Prices, Supply, Unpriced, climb, price, price_by_rates
+from billing_core.rate_evidence import Evidence, Missing, believing
+from billing_core.replay import (
+    Charge,
+    Entry,
+    Line,
+    Position,
+    Prices,
+    Supply,
+    Unpriced,
+    climb,
+    counted_by_rate,
+    price,
+    price_by_rates,
+    stretches,
+)
 
 FIELDS: Final = Line._fields
 TAKEN_BACK: Final = Charge._fields[2:13]  # what a reversal repeats of its row: terms to price
@@ -90,6 +104,7 @@ class PointReplay:
     booked_milli: int = -1  # tier position after the last interval, as the books have it
     milli: int = 0
     nano: int = 0
+    evidence: Evidence = field(default_factory=believing)  # of splits by rate registers
     restated: "Restated | None" = None  # what the transfer at hand takes back
 
     def compare(self, supply: Supply, rows: Sequence[Charge]) -> Iterator[Compared]:
@@ -136,10 +151,26 @@ class PointReplay:
         milli = (row.raw_to - row.raw_from) % supply.modulus_counts * supply.milli_per_count
         entries = self.prices.entries(supply.plan_hash, supply.options, row.from_s, row.to_s)
         if row.method == METHOD_REGISTERS:
-            lines = price_by_rates(row.from_s, row.to_s, _by_rate(rows, milli, supply), entries, self.position)
+            lines = price_by_rates(
+                row.from_s, row.to_s, self._by_rate(rows, milli, supply, entries), entries, self.position
+            )
         else:
             lines = price(row.from_s, row.to_s, milli, entries, self.position)
         return lines if kind != KIND_RECHARGE else [_recharged(line, row.method) for line in lines]
+
+    def _by_rate(
+        self, rows: Sequence[Charge], milli: int, supply: Supply, entries: Sequence[Entry]
+    ) -> Mapping[int, int]:
+        """Return rate -> quantity of an interval that rate registers split. Raises Unpriced."""
+        row, metered = rows[0], all(row.kind != KIND_RECHARGE for row in rows)
+        try:
+            reading = self.evidence.of(row.seq, (row.terms, row.from_s, row.to_s), metered)
+        except Missing as missing:
+            raise Unpriced(str(missing)) from missing
+        if reading is None:
+            return _said_by_rate(rows, milli, supply)
+        rates = sorted({entry.rate for entry, _, _ in stretches(row.from_s, row.to_s, entries)})
+        return counted_by_rate(reading, milli // supply.milli_per_count, supply, rates)
 
     def _estimate(self, supply: Supply, rows: Sequence[Charge], kind: int) -> list[Line]:
         """Return what a quantity that a person gave costs: all of it at the price of the instant it was given in."""
@@ -244,8 +275,8 @@ def bridges_of(seq: int, document: Mapping[str, Any]) -> Iterator[Bridge]:
         yield Bridge(seq, document["point"], document["raw_to"], document["to_s"])
 
 
-def _by_rate(rows: Sequence[Charge], milli: int, supply: Supply) -> dict[int, int]:
-    """Return what the meter's rate registers counted, as the rows of an interval keep it; it must be the whole."""
+def _said_by_rate(rows: Sequence[Charge], milli: int, supply: Supply) -> dict[int, int]:
+    """Return what rate registers counted as the rows say, from before the books kept these; it must be the whole."""
     counted: dict[int, int] = {}
     for row in rows:
         if row.kind != KIND_UPLIFT:

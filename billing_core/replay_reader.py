@@ -1,6 +1,7 @@
 """Reads the books for the replay: one snapshot, readings and terms as they stand, rows in streams of bounded memory.
 
-Rule: reads only, and everything from one repeatable-read transaction, so a core that goes on writing does no harm.
+Rule: reads only, and everything from one repeatable-read snapshot, so a core that goes on writing does no harm. The
+stream of all charges has its connection for itself; single rows are looked up on a second one of the same snapshot.
 """
 
 import contextlib
@@ -10,12 +11,16 @@ from typing import Any, Final, LiteralString
 import numpy as np
 import numpy.typing as npt
 import psycopg
+from psycopg.sql import SQL, Literal
 
+from billing_core import sql
 from billing_core.columns import KIND_RECHARGE, KIND_REVERSAL, Table
 from billing_core.copying import EPOCH_2000_S, HEADER, US_PER_S
 from billing_core.ledger import wallet
 from billing_core.plan import Plan, TierOptions
 from billing_core.plan_body import plan_of
+from billing_core.rate_evidence import Evidence, RateReading
+from billing_core.reader import reading_of
 from billing_core.replay import Charge, Supply
 from billing_core.replay_account import Moved
 from billing_core.replay_all import Folded, Left, Settled
@@ -113,8 +118,10 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 class ReplayBooks:
     """The books in PostgreSQL as the replay reads them."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, lookup: Connection) -> None:
+        """lookup: a second connection on the same snapshot."""
         self._connection = connection
+        self._lookup = lookup
 
     def curves(self, tags: Mapping[str, str]) -> Curves:
         """Return the registers that the historian recorded. tags: meter -> id of the tag of its register."""
@@ -143,8 +150,19 @@ class ReplayBooks:
         return map(Charge._make, self._stream("charges", CHARGES_OF, {"terms": list(terms), "upto": upto}))
 
     def charge(self, seq: int, line: int) -> Charge | None:
-        row = self._connection.execute(ONE_CHARGE, {"seq": seq, "line": line}).fetchone()
+        row = self._lookup.execute(ONE_CHARGE, {"seq": seq, "line": line}).fetchone()
         return None if row is None else Charge._make(row)
+
+    def evidence(self) -> Evidence:
+        """Return what the books keep of splits by rate registers."""
+        found = self._connection.execute(sql.PROVEN_AFTER).fetchone()
+        return Evidence(self._rate_reading, int(found[0]) if found is not None else 0)
+
+    def readings_left(self, terms: Sequence[int] | None = None) -> Iterator[RateReading]:
+        """Yield rate registers that no charge of their transfer was split by. terms: of these alone."""
+        for row in self._stream("readings_left", sql.RATE_READINGS_LEFT, {}):
+            if terms is None or row[1] in terms:
+                yield reading_of(row)
 
     def ledger_accounts(self, account: str) -> list[str]:
         """Return the ledger accounts of a tenant, the wallet first; none when the books do not know the tenant."""
@@ -203,6 +221,10 @@ class ReplayBooks:
                     del body[:whole]
         yield _table(bytes(body[: len(body) - len(body) % RECORD.itemsize]))  # without the trailer
 
+    def _rate_reading(self, terms: int, from_s: int, to_s: int) -> RateReading | None:
+        row = self._lookup.execute(sql.RATE_READING, {"terms": terms, "from_s": from_s, "to_s": to_s}).fetchone()
+        return None if row is None else reading_of(row)
+
     def _stream(self, name: str, statement: LiteralString, given: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
         with self._connection.cursor(name=f"replay_{name}") as cursor:
             cursor.itersize = BATCH_ROWS
@@ -242,10 +264,16 @@ def _together(row: Table, following: Table) -> bool:
 def open_replay(dsn: str) -> Iterator[ReplayBooks]:
     """Open one snapshot of the books. Raises DatabaseAway when the data base cannot be reached."""
     try:
-        with psycopg.connect(dsn) as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            connection.read_only = True
-            connection.execute("SELECT set_config('search_path', %s, true)", [f"{SCHEMA}, public"])
-            yield ReplayBooks(connection)
+        with psycopg.connect(dsn) as connection, psycopg.connect(dsn) as lookup:
+            for one in (connection, lookup):
+                one.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                one.read_only = True
+            snapshot = connection.execute("SELECT pg_export_snapshot()").fetchone()
+            assert snapshot is not None, "a snapshot always has a name"
+            lookup.execute(SQL("SET TRANSACTION SNAPSHOT {}").format(Literal(snapshot[0])))
+            for one in (connection, lookup):
+                one.execute("SELECT set_config('search_path', %s, true)", [f"{SCHEMA}, public"])
+                one.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # one waits while the other streams
+            yield ReplayBooks(connection, lookup)
     except psycopg.OperationalError as error:
         raise DatabaseAway(str(error).strip()) from error

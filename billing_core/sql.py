@@ -103,6 +103,11 @@ COPY_CHARGES: Final = """
                  milli, nano, tier, position_milli, kind, method)
     FROM STDIN (FORMAT BINARY)
 """
+COPY_EVIDENCE: Final = """
+    COPY rate_reading (seq, terms, time_from, time_to, from_1, from_2, from_3, from_4, from_5, to_1, to_2, to_3, to_4,
+                       to_5)
+    FROM STDIN (FORMAT BINARY)
+"""
 ADD_RESTATED: Final = """
     INSERT INTO charge (seq, line, terms, raw_from, time_from, raw_to, time_to, segment_from, segment_to, rate,
                         price_micro, milli, nano, tier, position_milli, kind, method, reverses_seq, reverses_line)
@@ -163,6 +168,23 @@ _CHARGE_LIST: Final = """
 """
 AUDIT_CHARGES: Final = f"{_CHARGE_LIST} ORDER BY seq, line"
 AUDIT_CHARGE: Final = f"{_CHARGE_LIST} WHERE seq = %(seq)s AND line = %(line)s"
+RATE_READINGS: Final = """
+    SELECT seq, terms, extract(epoch FROM time_from)::bigint, extract(epoch FROM time_to)::bigint,
+           ARRAY[from_1, from_2, from_3, from_4, from_5], ARRAY[to_1, to_2, to_3, to_4, to_5]
+    FROM rate_reading
+"""
+AUDIT_RATE_READINGS: Final = f"{RATE_READINGS} ORDER BY seq, terms, time_from, time_to"
+RATE_READING: Final = f"""{RATE_READINGS}
+    WHERE terms = %(terms)s AND time_from = to_timestamp(%(from_s)s) AND time_to = to_timestamp(%(to_s)s)
+    ORDER BY seq LIMIT 1
+"""
+RATE_READINGS_LEFT: Final = f"""{RATE_READINGS} r
+    WHERE NOT EXISTS (SELECT FROM charge c
+                      WHERE (c.seq, c.terms, c.time_from, c.time_to) = (r.seq, r.terms, r.time_from, r.time_to)
+                        AND c.method = 2 AND c.kind IN (0, 1))
+    ORDER BY seq, terms, time_from
+"""
+PROVEN_AFTER: Final = "SELECT proven_after FROM book"
 AUDIT_TARIFFS: Final = "SELECT hash, body FROM tariff_version"
 AUDIT_TERMS: Final = (
     "SELECT id, point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s"

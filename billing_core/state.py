@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from billing_core.columns import (
+    EVIDENCE_WIDTH,
     HELD_METER,
     HELD_NONE,
     NEVER,
@@ -163,6 +164,8 @@ class Checkpoint:
     change: Change | None = None
     point_terms: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # (m,) of points
     accounts: tuple[str, ...] = ()  # account ids by row
+    evidence: Table = field(default_factory=lambda: np.zeros((0, EVIDENCE_WIDTH), dtype=np.int64))
+    # (n, EVIDENCE_WIDTH) rate registers of the intervals that they split; `terms` index as in rows
 
 
 def fresh_state(points: int, accounts: int) -> BillingState:

@@ -21,7 +21,7 @@ from billing_core import anchoring, books, ledger, plan_books, postbook, quarant
 from billing_core.account_rules import STANDARD
 from billing_core.anchor import Anchor
 from billing_core.books import Book, Copies
-from billing_core.columns import R_TERMS, Table
+from billing_core.columns import R_TERMS, V_TERMS, Table
 from billing_core.credit import StopRecord
 from billing_core.ledger import NANO_PER_UNIT, Head, Receipt, Transfer
 from billing_core.pages import Accounts, Points
@@ -359,10 +359,11 @@ class LedgerStore:
         copies = await self._read_copies(cursor)
         numbers = await copies.terms.numbers(cursor, copies.accounts, checkpoint.terms)
         columns = books.charge_columns(checkpoint.rows, numbers[checkpoint.rows[:, R_TERMS]])
+        evidence = books.evidence_columns(checkpoint.evidence, numbers[checkpoint.evidence[:, V_TERMS]])
         seq = book.head.seq + 1
         async with cursor.connection.pipeline():  # one way there and back for all but the charges themselves
             if len(columns):
-                book.head = await self._write_charges(cursor, book, copies, checkpoint, columns)
+                book.head = await self._write_charges(cursor, book, copies, checkpoint, columns, evidence)
             if checkpoint.change is not None:
                 book.head = await self._write_change(cursor, book, copies, checkpoint.change, checkpoint.plant_time_s)
                 await plan_books.published(cursor, checkpoint.change.document)
@@ -375,9 +376,11 @@ class LedgerStore:
             await books.keep(cursor, book)
         if len(columns):
             await books.copy_charges(cursor, seq, columns)
+        if len(evidence):
+            await books.copy_evidence(cursor, seq, evidence)
 
     async def _write_charges(
-        self, cursor: Cursor, book: Book, copies: Copies, checkpoint: Checkpoint, columns: Table
+        self, cursor: Cursor, book: Book, copies: Copies, checkpoint: Checkpoint, columns: Table, evidence: Table
     ) -> Head:
         """Append the transfer of a checkpoint's charges. Its entries are the sums of its charges, stored nowhere."""
         transfer = Transfer(
@@ -389,7 +392,7 @@ class LedgerStore:
             station=CORE,
             memo="",
             entries=(),
-            charges_hash=ledger.charges_hash(columns, copies.terms.hashes),
+            charges_hash=ledger.charges_hash(columns, copies.terms.hashes, evidence),
         )
         head = await books.append(cursor, book.head, transfer, book.now_us)
         pages = books.move_by_charges(copies, columns, head.seq)

@@ -15,7 +15,7 @@ from billing_core.points import AccountSpec, PointSpec
 from billing_core.schedule import unroll_all
 from billing_core.state import fresh_state
 from billing_core.supplies import Supplies
-from billing_core.tables import desk_of, fences_of, rate_registers_of
+from billing_core.tables import desk_of, evidence_of, fences_of, rate_registers_of
 from billing_core.zones import DAY_S
 from scada.image import Columns, Layout
 
@@ -50,7 +50,7 @@ class Stream:
             supplies.table, state, fences_of(count), self._shown.points, money.balance_nano, money.changed_scan,
             np.zeros((self._room + count, ROW_WIDTH), dtype=np.int64),
             unroll_all(supplies.pairs(), from_s - DAY_S, to_s + DAY_S), np.zeros(2, dtype=np.int64),
-            rate_registers_of(0),
+            rate_registers_of(0), evidence_of(0),
         )  # fmt: skip
         self._good = np.zeros(count, dtype=np.uint32)
         self._used = 0

@@ -75,5 +75,6 @@ def test_a_register_that_was_reset_is_rejected_and_a_meter_is_swapped(make_park)
         return park.sql("SELECT count(*) FROM charge WHERE method = 2")[0][0] > 0
 
     wait_for(split_by_registers, 60, "an interval that the rate registers split")
+    assert park.sql("SELECT count(*) FROM rate_reading")[0][0] > 0
     assert park.sql("SELECT count(*) FROM document WHERE body->>'change' IN ('reject', 'swap')") == [(2,)]
     clean(park)

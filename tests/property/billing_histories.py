@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from billing_core import reference
-from billing_core.columns import RATES_MOST, S_LAST_S
+from billing_core.columns import RATES_MOST, S_LAST_S, V_BEFORE, V_FROM_S, V_POINT, V_TO_S
 from billing_core.engine import BillingEngine
 from billing_core.plan import NO_OPTIONS, Plan, Slot, Tiers
 from billing_core.points import AccountSpec, PointSpec
@@ -101,6 +101,7 @@ class Books:
 
     def __init__(self) -> None:
         self.rows: list[list[int]] = []
+        self.evidence: dict[tuple[int, int, int], list[int]] = {}  # (point, from, to) -> rate registers of both ends
         self.state = fresh_state(len(POINTS), len(ACCOUNTS)).points
         self.balance = np.zeros(len(ACCOUNTS), dtype=np.int64)
         self.seq = 0
@@ -109,6 +110,10 @@ class Books:
         assert checkpoint.seq == self.seq + 1
         self.seq = checkpoint.seq
         self.rows += checkpoint.rows.tolist()
+        for row in checkpoint.evidence.tolist():
+            interval = row[V_POINT], row[V_FROM_S], row[V_TO_S]
+            assert interval not in self.evidence
+            self.evidence[interval] = row[V_BEFORE:]
         self.state[checkpoint.point_rows] = checkpoint.points
         self.balance -= checkpoint.account_nano
 

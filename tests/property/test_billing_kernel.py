@@ -28,6 +28,7 @@ from billing_core.columns import (
     R_TERMS,
     R_TIER,
     R_TO_S,
+    RATES_MOST,
     S_CHARGED_NANO,
     S_HELD,
     S_LAST_RAW,
@@ -53,21 +54,22 @@ from tests.property.billing_histories import (
 Row = list[int]
 
 
-def check_interval(rows: list[Row]) -> None:
-    """Compute the rows of one interval again from its readings, its position and the plan alone."""
+def check_interval(rows: list[Row], said: Row) -> None:
+    """Compute the rows of one interval again from its readings, its position and the plan alone.
+
+    said: rate registers before and after, [] for none
+    """
     first, point = rows[0], POINTS[rows[0][R_POINT]]
-    if any(row[R_METHOD] == METHOD_REGISTERS for row in rows):  # the registers themselves are in the raw readings
-        metered = [row for row in rows if row[R_KIND] == KIND_METERED]
-        counts = (first[R_RAW_TO] - first[R_RAW_FROM]) % MODULUS
-        assert sum(row[R_MILLI] for row in metered) == counts * point.milli_per_count
-        assert all(row[R_NANO] == row[R_MILLI] * row[R_PRICE_MICRO] for row in rows)
-        return
+    assert bool(said) == any(row[R_METHOD] == METHOD_REGISTERS for row in rows)
+    before, after = (
+        {rate: raw for rate, raw in enumerate(raws) if raw >= 0} for raws in (said[:RATES_MOST], said[RATES_MOST:])
+    )
     book = BOOKS[point.tariff]
     entry = book.entries[reference.entry_at(book, first[R_SEGMENT_FROM_S])]
     model = reference.Point(point.milli_per_count, MODULUS, 0, 0)
-    model.last = reference.Reading(first[R_RAW_FROM], first[R_FROM_S])
+    model.last = reference.Reading(first[R_RAW_FROM], first[R_FROM_S], before)
     model.position = reference.Position(first[R_POSITION_MILLI], entry[4])
-    last = reference.Reading(first[R_RAW_TO], first[R_TO_S])
+    last = reference.Reading(first[R_RAW_TO], first[R_TO_S], after)
     parts, _ = reference.price(model, last, (last.raw - model.last.raw) % MODULUS, book)
     found = [
         (p.from_s, p.to_s, p.rate, p.tier, p.position_milli, p.price_micro, p.milli, p.nano, p.kind, p.method)
@@ -104,12 +106,16 @@ def check_books(books: Books) -> None:
         assert row[R_TERMS] == row[R_POINT]
         spent[POINTS[row[R_POINT]].account] += row[R_NANO]
     assert (-books.balance).tolist() == spent
+    evidence = dict(books.evidence)
     for chain in intervals_of(books).values():
         for rows in chain:
-            check_interval(rows)
+            first = rows[0]
+            key = first[R_POINT], first[R_FROM_S], first[R_TO_S]
+            check_interval(rows, evidence.pop(key, []))
         for (before, *_), (after, *_) in pairwise(chain):
             assert before[R_RAW_TO] == after[R_RAW_FROM]
             assert before[R_TO_S] <= after[R_FROM_S]
+    assert evidence == {}
 
 
 def summed(parts: list[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
