@@ -85,7 +85,8 @@ class SettlementClock:
         self._charged: list[Charged] = []
         self._watch = DemandWatch(())
         self._due: dict[tuple[str, str, str, str], tuple[Window, Charged, Month]] = {}  # newest maximum to post
-        self._posted_nano: dict[tuple[str, str, str], int] = {}  # (point, component, account) -> of the month
+        self._posted_nano: dict[str, dict[tuple[str, str, str], int]] = {}
+        """label of a month -> (point, component, account) -> reserved; no label: the data base has to be asked"""
         self._posted_s: dict[str, int] = {}  # point -> plant time of its last demand posting
 
     async def run(self) -> None:
@@ -165,8 +166,6 @@ class SettlementClock:
         if month == self._month:
             return
         highest = await self._desk.store.demands(month.label)
-        posted = await self._desk.store.posted_in(month)
-        self._posted_nano = {(p, c, a): nano for (p, a), own in posted.items() for c, nano in own.items()}
         self._month = month
         self._follow(self._supplies, now_s)
         for place, charged in enumerate(self._charged):
@@ -201,6 +200,7 @@ class SettlementClock:
         """Post the increase of a month's maximum, with the two readings that prove it."""
         supply, component = charged.supply, charged.component
         key = (supply.point, component.id, supply.account)
+        reserved = await self._reserved(month)
         inputs = {
             "price_nano_per_kw": component.price_nano_per_kw,
             "watt": window.watt,
@@ -208,7 +208,7 @@ class SettlementClock:
             "raw_from": window.raw_from,
             "raw_to": window.raw_to,
             "milli_per_count": supply.milli_per_count,
-            "posted_nano": self._posted_nano.get(key, 0) if month == self._month else 0,
+            "posted_nano": reserved.get(key, 0),
         }
         item = assessed(
             f"demand:{supply.point}:{component.id}:{window.to_s}", "demand-reserve", supply.account, supply.point,
@@ -221,8 +221,17 @@ class SettlementClock:
 
         document = assessments_document([item], "new maximum demand")
         draft = Draft(settlement.recompute(document), f"demand {supply.point}", document, also=also)
+        del self._posted_nano[month.label]  # until the answer is here, only the data base knows
         await self._desk.post(item.key, "demand", SYSTEM, draft)
-        self._posted_nano[key] = self._posted_nano.get(key, 0) + item.nano
+        self._posted_nano[month.label] = reserved | {key: reserved.get(key, 0) + item.nano}
+
+    async def _reserved(self, month: Month) -> dict[tuple[str, str, str], int]:
+        """Return (point, component, account) -> nano that was posted for a month so far."""
+        if month.label not in self._posted_nano:
+            posted = await self._desk.store.posted_in(month)
+            found = {(p, c, a): nano for (p, a), own in posted.items() for c, nano in own.items()}
+            self._posted_nano = {month.label: found}  # of one month at a time: another one is read again
+        return self._posted_nano[month.label]
 
     # ---- midnights
 
