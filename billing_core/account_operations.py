@@ -5,6 +5,7 @@
 Rule: a table of operations; what may be done stands in `account_rules`, what is posted in `account_desk`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -103,6 +104,7 @@ class AccountOperations:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
+        self._one = asyncio.Lock()  # a request is decided by one person at a time
         self.repeaters: dict[str, Callable[[Who, Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]] = {
             "account.refund": self._refund_agreed,
             "account.correct": self._correction_agreed,
@@ -195,18 +197,20 @@ class AccountOperations:
 
     async def approve(self, who: Who, wanted: DecideArguments) -> Mapping[str, Any]:
         """Carry out what somebody else asked for. Repeating it is harmless."""
-        request = await self._decidable(who, wanted, "approved")
-        done = await self.repeaters[request.operation](
-            Who(request.requested_by, who.role, request.station), request.arguments, who.user
-        )
-        await self._counter.decide(who, request, "approved", wanted.reason or request.why)
+        async with self._one:
+            request = await self._decidable(who, wanted, "approved")
+            done = await self.repeaters[request.operation](
+                Who(request.requested_by, who.role, request.station), request.arguments, who.user
+            )
+            await self._counter.decide(who, request, "approved", wanted.reason or request.why)
         return {**done, "requested_by": request.requested_by, "approved_by": who.user}
 
     async def reject(self, who: Who, wanted: DecideArguments) -> Mapping[str, Any]:
         if not wanted.reason:
             raise Refused("account.reason", "say why with --reason; it goes into the books")
-        request = await self._decidable(who, wanted, "rejected")
-        await self._counter.decide(who, request, "rejected", wanted.reason)
+        async with self._one:
+            request = await self._decidable(who, wanted, "rejected")
+            await self._counter.decide(who, request, "rejected", wanted.reason)
         return {"key": request.key, "state": "rejected", "rejected_by": who.user}
 
     async def _decidable(self, who: Who, wanted: DecideArguments, state: str) -> Any:

@@ -194,3 +194,21 @@ async def test_too_few_spare_rows_at_a_start_are_told_before_anything_is_taken(p
     with pytest.raises(Refused, match=r"account.no-room: 2 accounts .* 1 are free"):
         known.restore(found)
     assert (list(known.specs), known.spare) == (["t1", "t2"], 1)
+
+
+@in_loop
+async def test_a_request_that_two_people_decide_at_once_has_one_end(postgres_dsn: str) -> None:
+    """Turned down is not paid out."""
+    async with till(postgres_dsn) as opened:
+        put(opened, 1_000)
+        paid = {"account": "t1", "amount_nano": 60 * park.YUAN, "channel": "cash", "reason": "moves", "key": "back"}
+        assert (await opened.ask("account.refund", counter.ANN, **paid))["pending"] == "back"
+        cid = Who("cid", "admin", "desk-4")
+        ends = await asyncio.gather(
+            opened.ask("account.reject", cid, key="back", reason="no"),
+            opened.ask("account.approve", ALL, key="back", reason="yes"),
+            return_exceptions=True,
+        )
+        assert [isinstance(end, Refused) for end in ends] == [False, True]
+        assert opened.live("t1") == 100 * park.YUAN
+        sound(postgres_dsn)
