@@ -251,11 +251,24 @@ def _approvals(args: argparse.Namespace, dsn: str) -> int:
     rows = pending(dsn)
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
-    for row in () if args.json else rows:
-        print(f"{row['key']}  {row['operation']}  by {row['requested_by']}: {row['why']}")
-    if not args.json and not rows:
+    elif rows:
+        print(
+            "\n".join(
+                people.table(("key", "what", "for", "amount", "asked by", "why"), map(_request, rows), ("amount",))
+            )
+        )
+    else:
         print("nothing waits for a second person")
     return 0
+
+
+def _request(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of a request that waits: whom it concerns, an account or a receipt, and how much it moves."""
+    given = row["arguments"]
+    nano = given.get("amount_nano")
+    money = people.exact(nano, 9, 2) if isinstance(nano, int) else ""
+    concerned = str(given.get("account") or given.get("receipt", ""))
+    return row["key"], row["operation"], concerned, money, row["requested_by"], row["why"]
 
 
 def read_text(path: Path) -> str:

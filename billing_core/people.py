@@ -14,7 +14,8 @@ from billing_core.ledger import NANO_PER_UNIT
 COIN_NANO: Final = NANO_PER_UNIT // 100
 GAP: Final = "  "
 LABEL: Final = 20  # columns of the name of a fact
-NUMBERS: Final = ("_nano", "_milli", "_raw")
+NUMBERS: Final = ("nano", "milli", "_raw")
+PLAIN: Final = {"nano": "money", "milli": "quantity"}  # keys that are nothing but their unit
 ROUNDED_DOWN: Final = ("balance_nano",)  # shown in coins; everything else to the last digit
 TIMEZONE: Final = (
     "SELECT body->>'timezone' FROM tariff_version WHERE body ? 'timezone' ORDER BY first_used DESC LIMIT 1"
@@ -141,6 +142,7 @@ def _change(entry: Mapping[str, Any]) -> str:
 
 def _word(name: str) -> str:
     """Return a key as people read it."""
+    name = PLAIN.get(name, name)
     for ending in ("_nano", "_milli", "_s"):
         name = name.removesuffix(ending)
     return name.replace("raw", "counts").replace("_", " ")
@@ -148,9 +150,9 @@ def _word(name: str) -> str:
 
 def _cell(name: str, value: Any, zone: ZoneInfo) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        if name.endswith("_nano"):
+        if name.endswith("nano"):
             return money(value) if name in ROUNDED_DOWN else exact(value, 9, 2)
-        if name.endswith("_milli"):
+        if name.endswith("milli"):
             return exact(value, 3)
         if name.endswith("_s"):
             return local_time(value, zone)

@@ -99,7 +99,10 @@ def _candidates(rule: RuleTable, sources: Sources) -> Iterator[Watched]:
         for point in sources.by_id("point").values():
             yield Watched(point.id, point.name_zh, point.name_en, {"": 1.0})
     elif rule.on == "account":
+        house = sources.one("ledger").house  # vacant rooms owe nobody a top-up
         for tenant in sources.by_id("tenant").values():
+            if tenant.id == house:
+                continue
             yield Watched(tenant.id, tenant.name_zh, tenant.name_en, _account_references(tenant))
     else:
         profiles = sources.by_id("profile")

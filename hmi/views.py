@@ -103,7 +103,8 @@ class Views:
         for network, rows in self.stations.items():
             figures[f"station/{network}"] = _sum(snapshot, rows)
         names = self._lookup.credit_states()
-        counts = np.bincount(snapshot.columns.accounts.credit_state, minlength=len(names))
+        tenants = snapshot.columns.accounts.credit_state[: len(self._lookup.plant.accounts)]  # no spare rows
+        counts = np.bincount(tenants, minlength=len(names))
         figures.update({f"credit/{state}": (int(counts[k]), GOOD) for k, state in enumerate(names)})
         owed = np.minimum(snapshot.columns.accounts.balance_nano, 0).sum()
         figures["owed"] = (round(-int(owed) / 1e9, 2), GOOD)

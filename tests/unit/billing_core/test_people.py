@@ -83,6 +83,11 @@ def test_changed_terms_are_told_once() -> None:
     assert told == ["gap                                     0", "changed              milli per count 200 -> 30"]
 
 
+def test_bare_units_have_a_word() -> None:
+    told = people.told({"milli": 22_090, "nano": 19_603_175_200}, SHANGHAI)
+    assert told == ["quantity                            22.09", "money                         19.6031752"]
+
+
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"file\.read: .*none\.csv cannot be read: No such file"):
         read_text(tmp_path / "none.csv")

@@ -47,6 +47,7 @@ def test_balance_alarms_follow_the_purse(alarms: dict[str, AlarmDefinition]) -> 
     first, last = alarms["park/T/t-s01/Balance/BalanceLow"], alarms["park/T/t-s01/Balance/BalanceLowLow"]
     assert (first.limit, first.deadband, first.unit) == (200.0, 20.0, "CNY")
     assert (last.limit, last.deadband) == (50.0, 5.0)
+    assert "park/T/t-house/Balance/BalanceLow" not in alarms  # nobody tops up vacant rooms
 
 
 def test_every_kind_of_alarm_is_there(plant: Plant, alarms: dict[str, AlarmDefinition]) -> None:
@@ -54,7 +55,7 @@ def test_every_kind_of_alarm_is_there(plant: Plant, alarms: dict[str, AlarmDefin
     assert kinds["M", "CommunicationLoss"] == len(plant.devices)
     assert kinds["N", "CommunicationLoss"] == len(plant.gateways)
     assert kinds["M", "Discrepancy"] == len(plant.breakers)
-    assert kinds["T", "BalanceLow"] == kinds["T", "BalanceLowLow"] == len(plant.accounts)
+    assert kinds["T", "BalanceLow"] == kinds["T", "BalanceLowLow"] == len(plant.accounts) - 1  # not the house
     assert alarms["park/X/core/OverrunActive/ScanOverrun"].comparison == "equal"
     assert alarms["park/X/core/DatabaseConnected/DatabaseDisconnected"].limit == 0.0
 

@@ -179,6 +179,15 @@ def test_a_sum_over_bad_values_is_not_good(views: Views, snapshot: Snapshot) -> 
     assert figures(snapshot)[f"power/{building}"] == (None, 2)
 
 
+def test_tenants_are_counted_by_credit_state_without_spare_rows(views: Views, plant: Plant, snapshot: Snapshot) -> None:
+    states = snapshot.columns.accounts.credit_state
+    snapshot.columns.accounts.credit_state = np.append(states, np.zeros(5, dtype=states.dtype))
+    figures = views("overview").figures
+    assert figures is not None
+    counted = [value for name, (value, _) in figures(snapshot).items() if name.startswith("credit/")]
+    assert sum(value or 0 for value in counted) == len(plant.accounts)
+
+
 def test_an_alarm_shows_a_measured_value_and_no_number_of_a_state(
     views: Views, plant: Plant, snapshot: Snapshot
 ) -> None:
