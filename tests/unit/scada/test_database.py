@@ -47,10 +47,18 @@ DURABILITY = [
 ]
 
 
+@pytest.fixture(scope="module")
+def durable_dsn(make_postgres_server: Callable[[], Any]) -> str:
+    """A server as a park has it: the session's own does not wait for the disk."""
+    dsn: str = make_postgres_server().make("park")
+    database.migrate(dsn)
+    return dsn
+
+
 @pytest.mark.parametrize(("role", "name", "expected"), DURABILITY)
-def test_settings_are_in_force(postgres_dsn: str, role: database.RoleName, name: str, expected: str) -> None:
+def test_settings_are_in_force(durable_dsn: str, role: database.RoleName, name: str, expected: str) -> None:
     async def ask() -> Any:
-        connection = Database(postgres_dsn, role)
+        connection = Database(durable_dsn, role)
         try:
             return await show(connection, name)
         finally:
