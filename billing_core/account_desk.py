@@ -55,9 +55,14 @@ class Counter:
             key,
             KINDS[wish.verb],
             account,
-            lambda purse: rules.BUILDERS[wish.verb](purse, wish),
+            lambda purse: rules.BUILDERS[wish.verb](self._as_used(purse), wish),
             asked(account, wish),
         )
+
+    def _as_used(self, purse: Purse) -> Purse:
+        """Return a purse without what was used since the last checkpoint, which is spent already."""
+        used_nano = self.office.engine.uncommitted_nano(self.residents.rows[purse.account])
+        return replace(purse, wallet_nano=purse.wallet_nano - max(0, used_nano))
 
     async def post(
         self,
@@ -160,8 +165,12 @@ class Counter:
             await cursor.execute(store.ENDED_GRANTS, {"now_s": self.now_s()})
             ended.extend((str(key), str(account)) for key, account in await cursor.fetchall())
 
+        async def clear() -> list[Posted]:
+            return [await self.clear_subsidy(who, grant, account) for grant, account in ended]
+
         await self.office.books.look(read)
-        return [await self.clear_subsidy(who, grant, account) for grant, account in ended]
+        cleared: list[Posted] = await self.office.quietly(clear) if ended else []  # everything used is in the books
+        return cleared
 
     async def recover(self, who: Who, key: str, account: str, percent: int, reason: str) -> Posted:
         """Set which share of every top-up goes to the debt of an account."""

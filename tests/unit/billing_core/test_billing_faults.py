@@ -212,3 +212,25 @@ async def test_a_request_that_two_people_decide_at_once_has_one_end(postgres_dsn
         assert [isinstance(end, Refused) for end in ends] == [False, True]
         assert opened.live("t1") == 100 * park.YUAN
         sound(postgres_dsn)
+
+
+@in_loop
+async def test_what_was_used_and_is_not_in_the_books_yet_is_used(postgres_dsn: str) -> None:
+    """No refund of it, and no subsidy that is taken back although it was used up."""
+    async with till(postgres_dsn) as opened:
+        put(opened, 0)
+        opened.clock.now_s = opened.park.now_s
+        until_s = opened.park.now_s + 600
+        granted = {"account": "t1", "amount_nano": 50 * park.YUAN, "until_s": until_s, "reason": "heat", "key": "heat"}
+        await opened.ask("account.subsidy", ALL, **granted)
+        opened.park.step(10_000, 0, 0, gap_s=599)  # 100 kWh
+        used_nano = 100_000 * 300_001
+        opened.clock.now_s = until_s
+        back = {"account": "t1", "amount_nano": 100 * park.YUAN, "channel": "cash", "reason": "moves", "key": "back"}
+        with pytest.raises(Refused, match=r"refund.balance"):
+            await opened.ask("account.refund", ALL, **back)
+        cleared = (await opened.ask("account.expire", ALL))["cleared"]
+        assert [one["entries"][0] for one in cleared] == [["wallet:t1", used_nano - 50 * park.YUAN]]
+        assert opened.live("t1") == 100 * park.YUAN
+        await opened.commit()
+        sound(postgres_dsn)
