@@ -199,7 +199,8 @@ def upgrade() -> None:
 def give_history() -> None:
     """Let the historian keep its tables: it makes partitions ahead of time and drops old ones.
 
-    On TimescaleDB policies of the server work on the hypertable in its owner's name, so the owner stays.
+    On TimescaleDB policies of the server work on the hypertable in its owner's name, so the owner stays and the
+    historian keeps the rights of its login.
     """
     tables = op.get_bind().execute(
         text("""
@@ -213,6 +214,8 @@ def give_history() -> None:
     if "rollup_mark" in names:
         rights.give(rights.HISTORY, *names)
         rights.readable(*ROLL_UPS, *(f"{name}_tail" for name in ROLL_UPS))
+    else:
+        rights.readable("history", "tag", *ROLL_UPS)
 
 
 def downgrade() -> None:
