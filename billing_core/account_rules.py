@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from billing_core import ledger
+from billing_core.plan import MEDIA
 from billing_core.posting import Draft
 from scada.errors import Refused
 
@@ -116,19 +117,18 @@ KNOWN_CHANNEL: Final = Rule(
     lambda purse, wish: f"channel {wish.channel!r}; allowed: {', '.join(ledger.CHANNELS)}",
 )
 CORRECTION_SIDES: Final = ("revenue:", "writeoff", "rounding")
+REVENUES: Final = tuple(ledger.revenue(medium) for medium in (*MEDIA, "fees"))
 DEBT_SIDES: Final = ("wallet", "opening", "revenue:", "writeoff")
 
 
 def _one_of(sides: Sequence[str]) -> Rule:
+    """Let one of some ledger accounts stand on the other side; "revenue:" is that of any medium, and of fees."""
+    named = [name for side in sides for name in (REVENUES if side == "revenue:" else (side,))]
     return Rule(
         "account.against",
-        lambda purse, wish: any(wish.against == side or _prefixed(wish.against, side) for side in sides),
-        lambda purse, wish: f"--against {wish.against!r}; allowed: {', '.join(sides)} (revenue:<medium>)",
+        lambda purse, wish: wish.against in named,
+        lambda purse, wish: f"--against {wish.against!r}; allowed: {', '.join(named)}",
     )
-
-
-def _prefixed(name: str, side: str) -> bool:
-    return side.endswith(":") and name.startswith(side) and len(name) > len(side)
 
 
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {

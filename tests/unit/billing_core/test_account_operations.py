@@ -135,7 +135,10 @@ def test_a_request_that_was_turned_down_stays_down(postgres_dsn: str) -> None:
                 ["wallet:t1", 12 * YUAN],
                 ["writeoff", -12 * YUAN],
             ]
-            await refused("account.against", core.ask("account.correct", **{**small, "against": "cash", "key": "c3"}))
+            for other in ("cash", "revenue:", "revenue:wind"):
+                await refused(
+                    "account.against", core.ask("account.correct", **{**small, "against": other, "key": "c3"})
+                )
 
     run(test)
     assert_clean(postgres_dsn)
