@@ -6,6 +6,7 @@ Rule: steps of a transaction that `store.py` runs.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from loguru import logger
 from psycopg.types.json import Jsonb
 
 from billing_core import sql
@@ -34,7 +35,12 @@ async def begin(cursor: Cursor, plans: Iterable[Plan], until_s: int) -> None:
     """
     by_id = {plan.id: plan for plan in plans}
     await cursor.execute(IN_FORCE, {"plans": list(by_id)})
-    refuse(by_id, await cursor.fetchall(), until_s)
+    in_force = await cursor.fetchall()
+    refuse(by_id, in_force, until_s)
+    for name, number, _ in in_force:
+        if bytes(number) != plan_hash(by_id[name]):
+            text = "tariff {}: the configuration says another future than the one in force until now ({}); it holds"
+            logger.warning(text, name, bytes(number).hex()[:12])
     for plan in by_id.values():
         await put(cursor, plan_body(plan))
 
