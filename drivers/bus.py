@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from drivers.device import Device, Gateway
-from drivers.modbus import ExceptionReply, Reply, Request, exception_meaning, write_request
-from drivers.modbus_tcp import Outcome, Silence
+from drivers.modbus import Request, write_request
+from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
 from drivers.poller import GatewayPoller
 from drivers.profile import Switch
 from scada.clock import Clock
@@ -92,7 +92,7 @@ def _judge_command(device_id: str, outcome: Outcome) -> FieldError | None:
     if isinstance(outcome, Reply):
         return None
     if isinstance(outcome, ExceptionReply):
-        meaning = exception_meaning(outcome.code)
+        meaning = outcome.meaning
         text = f"device {device_id}: exception {outcome.code:02X}, {meaning.name}"
         return NoAnswer(text) if meaning.answer in UNDETERMINED_ANSWERS else FieldError(f"{text}: refused")
     if isinstance(outcome, Silence):

@@ -1,19 +1,39 @@
 """Devices and gateways of a site, as the drivers need them: addresses on the bus and rows in the image."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from drivers.profile import Profile
 
 NO_ROW: Final = -1
 
+# modbus-tcp: frames with transaction ids. The others carry bare serial frames: tcp to a transparent gateway, serial on
+# a port of this machine, dial-in from a DTU that connects to us and says who it is.
+Transport = Literal["modbus-tcp", "tcp", "serial", "dial-in"]
+
+
+@dataclass(frozen=True, slots=True)
+class LineFormat:
+    """How bytes go over a serial line; behind a gateway this is what the gateway is set to, for the time budget."""
+
+    baud: int = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: int = 1
+    gap_s: float = 0.0  # silence kept between two transactions; 0: what the protocol asks for
+
+    @property
+    def char_s(self) -> float:
+        """Seconds one character of 8 data bits takes."""
+        return (9 + (self.parity != "N") + self.stop_bits) / self.baud
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One Modbus TCP end point and the line behind it."""
+    """One line with meters: a Modbus TCP end point, a transparent gateway, a serial port, or a DTU that dials in."""
 
     id: str
-    host: str
+    host: str  # dial-in: the address to listen on
     port: int
     in_flight: int = 1  # transactions the gateway accepts at once
     timeout_s: float = 1.0
@@ -21,6 +41,20 @@ class Gateway:
     online_row: int = NO_ROW  # image rows of its communication tags
     timeouts_row: int = NO_ROW
     cycle_ms_row: int = NO_ROW
+    transport: Transport = "modbus-tcp"
+    line: LineFormat = LineFormat()
+    path: str = ""  # of the serial port
+    registration: bytes = b""  # dial-in: the packet that names the DTU
+    heartbeat: bytes = b""  # dial-in: what the DTU sends when nothing happens; b"": nothing is expected
+    rows: Mapping[str, int] = field(default_factory=dict)  # measure -> image row of its counters
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What a meter wants to hear before it switches (DL/T 645). Never logged."""
+
+    password: str = field(default="000000", repr=False)  # six digits
+    operator: str = field(default="00000000", repr=False)  # eight digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +63,7 @@ class Device:
 
     id: str
     gateway: str
-    unit: int  # Modbus unit id
+    unit: int  # Modbus unit id; 0 for other protocols
     profile: Profile
     ct: int  # current transformer ratio (primary/secondary), 1 for direct meters
     pt: int
@@ -39,3 +73,7 @@ class Device:
     errors_row: int = NO_ROW
     response_ms_row: int = NO_ROW
     position_row: int = NO_ROW  # tag "Position" (Dbpos) when the profile has a switch
+    address: str = ""  # DL/T 645: 12 digits; CJ/T 188: 14 digits, the last four (first on paper) the maker's code
+    serial: str = ""  # number on the nameplate
+    secret: Secret = Secret()
+    counters: Mapping[str, int] = field(default_factory=dict)  # measure -> image row of its communication counters

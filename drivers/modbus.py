@@ -11,9 +11,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
-from scada.quality import BAD_COMMUNICATION_ERROR, BAD_CONFIGURATION_ERROR, BAD_DEVICE_FAILURE, BAD_NO_COMMUNICATION
+from drivers.outcome import UNKNOWN_EXCEPTION, ExceptionMeaning, ExceptionReply, Judged, Reply, Violation
+from scada.quality import BAD_CONFIGURATION_ERROR, BAD_DEVICE_FAILURE, BAD_NO_COMMUNICATION
 
 HEAD_BYTES: Final = 6  # transaction, protocol and length field; the length field counts what follows it
 MBAP_BYTES: Final = 7  # the same with the unit id
@@ -48,41 +49,6 @@ class Wrong(StrEnum):
     ECHO = "echo"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The right answer. `payload`: the register or coil bytes of a read, exactly as many as asked; b"" for a write."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ExceptionReply:
-    """The peer understood and says no."""
-
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """The peer broke the protocol: nothing on this connection can be trusted any more."""
-
-    wrong: Wrong
-
-
-Outcome = Reply | ExceptionReply | Violation
-
-Answer = Literal["refused", "fault", "pending", "busy", "unreachable"]
-
-
-@dataclass(frozen=True, slots=True)
-class ExceptionMeaning:
-    """What an exception code means for the device that was asked."""
-
-    name: str
-    answer: Answer
-    quality: int  # of the tags that were asked for, when the answer concerns them alone
-
-
 # V1.1b3 section 7. 0A and 0B speak of the slave behind the gateway, not of the gateway (MGate, NPort manuals).
 EXCEPTIONS: Final[dict[int, ExceptionMeaning]] = {
     0x01: ExceptionMeaning("illegal function", "refused", BAD_CONFIGURATION_ERROR),
@@ -95,7 +61,6 @@ EXCEPTIONS: Final[dict[int, ExceptionMeaning]] = {
     0x0A: ExceptionMeaning("gateway path unavailable", "unreachable", BAD_NO_COMMUNICATION),
     0x0B: ExceptionMeaning("gateway target failed to respond", "unreachable", BAD_NO_COMMUNICATION),
 }
-UNKNOWN_EXCEPTION: Final = ExceptionMeaning("unknown exception", "fault", BAD_COMMUNICATION_ERROR)
 
 
 def exception_meaning(code: int) -> ExceptionMeaning:
@@ -214,7 +179,7 @@ def transaction_of(frame: bytes) -> int:
     return frame[0] << 8 | frame[1]
 
 
-def check_reply(request: Request, transaction: int, frame: bytes) -> Outcome:
+def check_reply(request: Request, transaction: int, frame: bytes) -> Judged:
     """Judge whether a whole frame answers the request that was sent under a transaction id; every field is compared."""
     right = (
         len(frame) == request.reply_frame_bytes
@@ -244,7 +209,11 @@ def _judge(request: Request, transaction: int, frame: bytes) -> ExceptionReply |
         if broken:
             return Violation(wrong)
     if frame[7] & EXCEPTION_BIT:
-        return ExceptionReply(frame[8]) if len(frame) == EXCEPTION_FRAME_BYTES else Violation(Wrong.EXCEPTION_FORM)
+        return (
+            ExceptionReply(frame[8], exception_meaning(frame[8]))
+            if len(frame) == EXCEPTION_FRAME_BYTES
+            else Violation(Wrong.EXCEPTION_FORM)
+        )
     if request.writes:
         return Violation(Wrong.ECHO)
     announced = frame[8]

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 
-from drivers.modbus import Outcome as Judged
-from drivers.modbus import Parser, Request, Violation, check_reply, transaction_of
+from drivers.modbus import Parser, Request, check_reply, transaction_of
+from drivers.outcome import Outcome, Silence, Violation
 from scada.clock import NS_PER_S, Clock
 
 QUEUE_MAX: Final = (
@@ -32,15 +32,6 @@ JITTER: Final = 0.25  # spread of every delay, so that gateways that failed toge
 TRANSACTIONS: Final = 0x1_0000
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """No judged answer came. `sent`: the request may have reached the device."""
-
-    reason: Literal["timeout", "lost", "not connected", "closed"]
-    sent: bool
-
-
-Outcome = Judged | Silence
 Done = Callable[[Outcome, int], None]  # outcome, nanoseconds from sending to the end
 
 

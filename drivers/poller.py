@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
-from drivers.modbus import ExceptionReply, Reply, Request, Violation, exception_meaning
-from drivers.modbus_tcp import RECONNECT_MAX_S, Line, Outcome, Silence, State
+from drivers.modbus import Request
+from drivers.modbus_tcp import RECONNECT_MAX_S, Line, State
+from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
 from drivers.readings import DeviceReadings
 from drivers.watch import PositionWatch
 from scada.clock import NS_PER_S, Clock
@@ -179,7 +180,7 @@ class GatewayPoller:
             self._note_refusal(station, block, "")
             return True
         if isinstance(outcome, ExceptionReply):
-            return self._take_exception(station, block, outcome.code, elapsed_ns)
+            return self._take_exception(station, block, outcome, elapsed_ns)
         if isinstance(outcome, Violation):
             self._miss(station, f"wrong reply: {outcome.wrong}", elapsed_ns)
         elif outcome.reason == "timeout":
@@ -191,8 +192,8 @@ class GatewayPoller:
             self._miss(station, "the connection ended whenever it was asked", elapsed_ns)
         return False  # without a connection it is nobody's miss: the line reports it when the gateway stays away
 
-    def _take_exception(self, station: _Station, block: int, code: int, elapsed_ns: int) -> bool:
-        meaning = exception_meaning(code)
+    def _take_exception(self, station: _Station, block: int, reply: ExceptionReply, elapsed_ns: int) -> bool:
+        code, meaning = reply.code, reply.meaning
         self._silences = 0
         if meaning.answer == "unreachable":
             self._miss(station, f"exception {code:02X}, {meaning.name}", elapsed_ns)

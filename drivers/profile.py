@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
-RegisterType = Literal["bit", "u16", "s16", "u32", "s32", "u64", "s64", "f32"]
+Protocol = Literal["modbus", "dlt645-2007", "dlt645-1997", "cjt188"]
+# bcd, sbcd: packed decimal, lowest byte first, `size` bytes; sbcd carries its sign in the top bit.
+# clock: the meter's date and time, whose value is the deviation from ours in seconds (positive: the meter is fast).
+RegisterType = Literal["bit", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "bcd", "sbcd", "clock"]
 WordOrder = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 Ratio = Literal["", "ct", "pt", "ctpt"]
 
+PollClass = Literal["scan", "minute", "quarter", "hour", "day", "connect"]
+
 WORDS: Final[dict[RegisterType, int]] = {
-    "bit": 1, "u16": 1, "s16": 1, "u32": 2, "s32": 2, "u64": 4, "s64": 4, "f32": 2,
+    "bit": 1, "u16": 1, "s16": 1, "u32": 2, "s32": 2, "u64": 4, "s64": 4, "f32": 2, "bcd": 0, "sbcd": 0, "clock": 0,
+}  # fmt: skip
+# How often a register is read; "scan": every cycle of its line; "connect": after each (re)connection and once an hour.
+POLL_S: Final[dict[PollClass, float]] = {
+    "scan": 0.0, "minute": 60.0, "quarter": 900.0, "hour": 3600.0, "day": 86400.0, "connect": 3600.0,
 }  # fmt: skip
 
 
@@ -34,11 +43,23 @@ class Register:
     deadband: float = 0.0
     low: float | None = None  # plausibility: below or above is UncertainEngineeringUnitsExceeded
     high: float | None = None
+    poll: PollClass = "scan"
+    mask: int = 0  # bits of the raw value that count, shifted down to bit 0; 0: all of them
+    di: int = 0  # data identifier of DL/T 645 or CJ/T 188, as written (0x00010000, 0x901F)
+    at: int = 0  # where it begins in the data of its identifier, bytes
+    size: int = 0  # bytes of bcd, sbcd and clock (and of every type that is not Modbus)
+    unit_at: int = -1  # where the data hold its unit code (CJ/T 188 annex); -1: none, `unit` and `scale` hold always
+    layout: str = ""  # of a clock: one letter a byte in wire order, s m h w D M Y C (century), "-" ignored
 
     @property
     def words(self) -> int:
-        """Registers it covers on the wire (a coil or discrete input covers one bit)."""
-        return WORDS[self.type]
+        """Modbus registers it covers on the wire (a coil or discrete input covers one bit)."""
+        return WORDS[self.type] or -(-self.size // 2)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes it covers in a payload."""
+        return self.size or 2 * WORDS[self.type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +80,29 @@ class Switch:
     states: tuple[tuple[int, int], ...]  # (raw value, Dbpos); a raw value not named here is BAD_STATE
     function: int  # 5 write coil, 6 write register, 16 write registers
     address: int
-    open_value: int
-    close_value: int
+    open_value: int  # DL/T 645: N1 of control 1C (0x1A trip); CJ/T 188: valve byte (0x99 close the valve)
+    close_value: int  # DL/T 645: 0x1B close permit or 0x1C direct close; CJ/T 188: 0x55
     current: str = ""  # measure that must fall to nearly nothing after a trip; "" when the device has none
     verify_s: float = 10.0  # how long the mechanism may take
+    n2: int = 0  # DL/T 645 control 1C: second byte, 0 but for a few firmwares
+    expiry_s: int = 600  # DL/T 645 control 1C: the command is void so long after it was made
+
+
+@dataclass(frozen=True, slots=True)
+class DataItem:
+    """How long the data of one identifier are when its registers do not cover them to the end."""
+
+    di: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRange:
+    """Modbus registers (or coils) of a model that may be written; nothing else ever is."""
+
+    function: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +119,13 @@ class Profile:
     max_registers: int = 125  # longest block read the model accepts
     merge_gap: int = 0  # unused registers a block read may bridge
     verified: bool = False  # proven on a device, not only on paper
+    protocol: Protocol = "modbus"
+    data: tuple[DataItem, ...] = ()
+    identity: str = ""  # measure whose number must equal the serial number (or address) of the device; "" unknown
+    clock: str = ""  # measure of type clock; "" none
+    writable: tuple[WriteRange, ...] = ()  # beside the switch
+    wake_bytes: int = 4  # FE before a request (DL/T 645, CJ/T 188)
+    di_low_first: bool = False  # CJ/T 188: identifier goes out low byte first (1F 90), as most 2018 devices want it
+    meter_type: int = 0x10  # CJ/T 188: T
+    any_type: bool = False  # CJ/T 188: the reply may carry another T than the request
+    level: int = 0x02  # DL/T 645: PA, access level of the password

@@ -1,0 +1,50 @@
+"""Which protocol module makes the question for a device: one table by protocol and by kind of line.
+
+Rule: a new protocol is a new row here and a module without I/O beside it; pollers and tools never ask which it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from drivers import modbus
+from drivers.device import Device
+from drivers.outcome import Exchange
+from drivers.pollplan import Block
+from drivers.profile import Protocol, Switch
+from scada.position import CLOSED, OPEN
+
+Question = modbus.Request | Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one protocol reads and switches on one kind of line."""
+
+    read: Callable[[Device, Block], Question]
+    switch: Callable[[Device, Switch, int, int], Question]  # device, switch, target (Dbpos), UTC now, ns
+
+
+def dialect_of(protocol: Protocol, framed: bool) -> Dialect:
+    """Return the dialect of a protocol; framed: the line carries Modbus TCP frames. KeyError when there is none."""
+    return DIALECTS[protocol, framed]
+
+
+def switch_value(switch: Switch, target: int) -> int:
+    """Return what commands a switch to a Dbpos. ValueError for a target that is no command."""
+    if target not in (OPEN, CLOSED):
+        raise ValueError(f"a switch cannot be commanded to position {target}")
+    return switch.open_value if target == OPEN else switch.close_value
+
+
+def _modbus_read(device: Device, block: Block) -> Question:
+    return modbus.read_request(device.unit, block.function, block.address, block.count)
+
+
+def _modbus_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
+    return modbus.write_request(device.unit, switch.function, switch.address, (switch_value(switch, target),))
+
+
+DIALECTS: Final[Mapping[tuple[Protocol, bool], Dialect]] = {
+    ("modbus", True): Dialect(_modbus_read, _modbus_switch),
+}
