@@ -37,6 +37,7 @@ HMI_START_S: Final = 30.0
 EXIT_CONFIGURATION: Final = 2
 EXIT_INTERRUPTED: Final = 130  # as shells say: ended by SIGINT
 ROOMS: Final = ("field", "core", "opcua", "hmi")
+SIMULATED_PORTS: Final = ("modbus-tcp", "tcp")  # gateways that the simulated field listens for
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -275,8 +276,9 @@ def _endpoints(plant: "Plant", args: argparse.Namespace) -> list[Any]:
     ]
     if plant.field.loads:
         ports.append(Endpoint("127.0.0.1", plant.field.control_port, "control port of the simulated field"))
-        ports += [Endpoint(gateway.host, gateway.port, f"gateway {gateway.id}") for gateway in plant.gateways]
-    return ports
+        ports += [Endpoint(g.host, g.port, f"gateway {g.id}") for g in plant.gateways if g.transport in SIMULATED_PORTS]
+    doors = {(g.host, g.port) for g in plant.gateways if g.transport == "dial-in"}
+    return ports + [Endpoint(host, port, "meters that dial in") for host, port in sorted(doors)]
 
 
 def _start_clock(args: argparse.Namespace, data: DataDirectory) -> None:

@@ -16,8 +16,8 @@ from config import metering, settings
 from config.loader import Sources
 from config.planning import exact, moment_s
 from config.schema import NANO, BillingTable, MeterRow, ProfileTable, RegisterTable
-from config.tagging import GATEWAY, METER, device_folders, tag_id
-from drivers.device import NO_ROW, Device, Gateway
+from config.tagging import METER, device_folders, rows_of
+from drivers.device import NO_ROW, Device
 from drivers.profile import Billing, Profile, Register, Switch
 from scada.control import Breaker
 from scada.position import CLOSED, INTERMEDIATE, OPEN
@@ -43,26 +43,8 @@ def profiles(sources: Sources) -> dict[str, Profile]:
     return {table.id: profile_of(table) for table in sources.by_id("profile").values()}
 
 
-def gateways(sources: Sources, tags: TagTable) -> tuple[Gateway, ...]:
-    row = _rows_of(sources, tags)
-    return tuple(
-        Gateway(
-            id=table.id,
-            host=table.host,
-            port=table.port,
-            in_flight=table.in_flight,
-            timeout_s=table.timeout_s,
-            period_s=table.period_s,
-            online_row=row(GATEWAY, table.id, "Online"),
-            timeouts_row=row(GATEWAY, table.id, "TimeoutCount"),
-            cycle_ms_row=row(GATEWAY, table.id, "CycleMs"),
-        )
-        for table in sources.by_id("gateway").values()
-    )
-
-
 def devices(sources: Sources, tags: TagTable) -> tuple[Device, ...]:
-    row = _rows_of(sources, tags)
+    row = rows_of(sources, tags)
     known = profiles(sources)
     point_of = {point.meter: number for number, point in enumerate(sources.by_id("point").values())}
     return tuple(_device(meter, known[meter.profile], point_of, row) for meter in sources.by_id("meter").values())
@@ -156,7 +138,7 @@ def account_classes(sources: Sources) -> dict[str, AccountClass]:
 
 def breakers(sources: Sources, tags: TagTable) -> tuple[Breaker, ...]:
     """Return every device with a switch. A protected tenant's supply is protected too; gas is never opened remotely."""
-    row = _rows_of(sources, tags)
+    row = rows_of(sources, tags)
     known = sources.by_id("profile")
     tenants = sources.by_id("tenant")
     guarded = {point.meter for point in sources.by_id("point").values() if tenants[point.account].protected}
@@ -244,11 +226,6 @@ def max_milli_per_s(meter: MeterRow, profile: ProfileTable) -> int:
         return max(1, math.ceil(watt * OVERLOAD / SECONDS_PER_HOUR))
     assert meter.max_per_h is not None  # checks.ratings
     return max(1, math.ceil(Fraction(meter.max_per_h) * MILLI * OVERLOAD / SECONDS_PER_HOUR))
-
-
-def _rows_of(sources: Sources, tags: TagTable) -> Any:
-    site = sources.one("site").id
-    return lambda letter, owner, measure: tags.index[tag_id(site, letter, owner, measure)]
 
 
 def _numbers(sources: Sources, kind: str) -> dict[str, int]:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from config.alarm_checks import ALARM_CHECKS
 from config.assembly import billing_register
 from config.crediting import credit_faults
+from config.gateways import GATEWAY_CHECKS
 from config.loader import Placed, Sources, listed, nearest
 from config.meter_checks import METER_CHECKS
 from config.network_checks import NETWORK_CHECKS, loops
@@ -98,7 +99,7 @@ def duplicate_profiles(sources: Sources) -> Iterator[Fault]:
 
 
 def duplicate_addresses(sources: Sources) -> Iterator[Fault]:
-    """A unit id belongs to one device of a gateway, an end point to one gateway."""
+    """A unit id belongs to one device of a gateway."""
     seen: dict[tuple[str, int], str] = {}
     for placed in sources.many("meter"):
         address = (placed.item.gateway, placed.item.unit)
@@ -107,13 +108,6 @@ def duplicate_addresses(sources: Sources) -> Iterator[Fault]:
             allowed = f"a unit that is free on {address[0]}, for example {free}"
             yield placed.fault("unit", f"unit {address[1]} of {address[0]} already belongs to {seen[address]}", allowed)
         seen.setdefault(address, f"'{placed.item.id}' ({placed.key})")
-    ends: dict[tuple[str, int], str] = {}
-    for placed in sources.many("gateway"):
-        end = (placed.item.host, placed.item.port)
-        if end in ends:
-            wrong = f"{end[0]}:{end[1]} is already gateway '{ends[end]}'"
-            yield placed.fault("port", wrong, "another host or port")
-        ends.setdefault(end, placed.item.id)
 
 
 def unknown_names(sources: Sources) -> Iterator[Fault]:
@@ -295,6 +289,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     duplicate_ids,
     duplicate_profiles,
     duplicate_addresses,
+    *GATEWAY_CHECKS,
     unknown_names,
     unknown_floors,
     homeless_devices,

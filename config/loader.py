@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from config import credit_schema, schema, settle_schema, tariff_tables
+from config import credit_schema, gateway_schema, schema, settle_schema, tariff_tables
 from scada.errors import Fault
 
 T = TypeVar("T", bound=schema.Table)
@@ -39,7 +39,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
         "account_class": (schema.AccountClassTable, "many"),
         "field": (schema.FieldTable, "one"),
         "building": (schema.BuildingTable, "many"),
-        "gateway": (schema.GatewayTable, "many"),
+        "gateway": (gateway_schema.GatewayTable, "many"),
         "station": (schema.StationTable, "many"),
         "rate_table": (schema.RateTable, "many"),
         "virtual": (schema.VirtualTable, "many"),

@@ -16,6 +16,7 @@ from config import assembly, metering, planning
 from config.alarming import build_alarms
 from config.checks import check_all
 from config.crediting import credit
+from config.gateways import gateways
 from config.loader import Sources, read_sources
 from config.settings import (
     Building,
@@ -120,7 +121,7 @@ def _build(sources: Sources) -> Plant:
         checkpoint_s=scan.checkpoint_s,
         tags=tags,
         layout=_layout(tags, points, accounts, alarms, ledger.spare_accounts),
-        gateways=assembly.gateways(sources, tags),
+        gateways=gateways(sources, tags),
         devices=assembly.devices(sources, tags),
         points=points,
         accounts=accounts,

@@ -138,14 +138,6 @@ class BuildingTable(Named):
     floors: tuple[Text, ...] = ()
 
 
-class GatewayTable(Named):
-    host: Text
-    port: Port = 502
-    in_flight: Annotated[int, Field(ge=1, le=32)] = 1  # 32: request queue of common gateways
-    timeout_s: Annotated[float, Field(ge=0.05, le=30)] = 1.0
-    period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
-
-
 class NodeTable(Named):
     kind: NodeKind
     voltage_v: Annotated[float, Field(gt=0)]

@@ -3,7 +3,7 @@
 Rule: this file alone knows how a tag id is made: "<site>/<letter>/<owner id>/<Measure>".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +52,7 @@ GATEWAY_OFFERS: Final = (
     Offer("Online", "网关在线", "Gateway connected", "boolean"),
     Offer("TimeoutCount", "超时次数", "Time-outs", "int64"),
     Offer("CycleMs", "轮询周期", "Poll cycle", unit="ms", deadband=50.0),
+    Offer("ShortestPeriodMs", "最短轮询周期", "Shortest possible poll period", unit="ms"),
 )
 POINT_OFFERS: Final = (
     Offer("Billed", "已计费用量", "Quantity charged", unit=PRICED_UNIT, history=False),
@@ -94,6 +95,12 @@ RESERVED: Final = frozenset(offer.name for offer in DEVICE_OFFERS + SWITCH_OFFER
 def tag_id(site: str, letter: str, owner: str, measure: str) -> str:
     """Return the id of a tag, which is also its OPC UA NodeId string."""
     return f"{site}/{letter}/{owner}/{measure}"
+
+
+def rows_of(sources: Sources, tags: TagTable) -> Callable[[str, str, str], int]:
+    """Return what finds the image row of a tag by letter, owner and measure; it raises KeyError when there is none."""
+    site = sources.one("site").id
+    return lambda letter, owner, measure: tags.index[tag_id(site, letter, owner, measure)]
 
 
 def build_tags(sources: Sources) -> TagTable:

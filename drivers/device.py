@@ -11,6 +11,11 @@ NO_ROW: Final = -1
 # modbus-tcp: frames with transaction ids. The others carry bare serial frames: tcp to a transparent gateway, serial on
 # a port of this machine, dial-in from a DTU that connects to us and says who it is.
 Transport = Literal["modbus-tcp", "tcp", "serial", "dial-in"]
+Parity = Literal["N", "E", "O"]
+# What a line does after a time-out, so that the late answer is not taken for the next one: it waits until nothing more
+# comes, or makes a new connection, which is quicker where the gateway forgets what was meant for the old one.
+LateReplies = Literal["wait", "reconnect"]
+HEARTBEAT_S: Final = 180.0  # DTUs are delivered with heartbeats of 30 or 60 s; three may be lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class LineFormat:
     """How bytes go over a serial line; behind a gateway this is what the gateway is set to, for the time budget."""
 
     baud: int = 9600
-    parity: Literal["N", "E", "O"] = "N"
+    parity: Parity = "N"
     stop_bits: int = 1
     gap_s: float = 0.0  # silence kept between two transactions; 0: what the protocol asks for
 
@@ -46,6 +51,8 @@ class Gateway:
     path: str = ""  # of the serial port
     registration: bytes = b""  # dial-in: the packet that names the DTU
     heartbeat: bytes = b""  # dial-in: what the DTU sends when nothing happens; b"": nothing is expected
+    heartbeat_s: float = HEARTBEAT_S  # dial-in: silence after which the connection is given up
+    late: LateReplies = "wait"
     rows: Mapping[str, int] = field(default_factory=dict)  # measure -> image row of its counters
 
 

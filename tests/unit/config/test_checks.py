@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from config.checks import CHECKS
+from config.gateways import GATEWAY_CHECKS
 from config.loader import read_sources
 from config.tariff_checks import TARIFF_CHECKS
 from scada.errors import Fault
@@ -627,7 +628,7 @@ def test_a_slip_is_named(copy: "Copy", case: Case) -> None:
 
 def test_every_check_has_a_case(copy: "Copy") -> None:
     """Break everything at once, one check after the other: no check of the table stays silent."""
-    silent = set(CHECKS) - set(TARIFF_CHECKS)  # those have their own cases
+    silent = set(CHECKS) - set(TARIFF_CHECKS) - set(GATEWAY_CHECKS)  # those have their own cases
     for case in CASES:
         path = copy.folder / case.file
         sound = path.read_text(encoding="utf-8")
