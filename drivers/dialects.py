@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from drivers import modbus
+from drivers import dlt645, dlt645_1997, modbus
 from drivers.device import Device
 from drivers.outcome import Exchange
 from drivers.pollplan import Block
@@ -45,6 +45,31 @@ def _modbus_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> 
     return modbus.write_request(device.unit, switch.function, switch.address, (switch_value(switch, target),))
 
 
+def _dlt645_read(device: Device, block: Block) -> Question:
+    return dlt645.read(device.address, block.address, block.count, device.profile.wake_bytes)
+
+
+def _dlt645_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
+    """Make control 1C, void `expiry_s` from now by the meter's clock, which is taken to show UTC+8 rightly."""
+    profile = device.profile
+    expiry = dlt645.clock_bytes(utc_ns + switch.expiry_s * dlt645.NS_PER_S)
+    n1 = switch_value(switch, target)
+    return dlt645.control(
+        device.address, n1, device.secret, expiry,
+        level=profile.level, n2=switch.n2, wake_bytes=profile.wake_bytes,
+    )  # fmt: skip
+
+
+def _dlt645_1997_read(device: Device, block: Block) -> Question:
+    return dlt645_1997.read(device.address, block.address, block.count, device.profile.wake_bytes)
+
+
+def _dlt645_1997_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
+    raise ValueError(f"{device.id}: DL/T 645-1997 has no command for a relay; take the switch out of its profile")
+
+
 DIALECTS: Final[Mapping[tuple[Protocol, bool], Dialect]] = {
     ("modbus", True): Dialect(_modbus_read, _modbus_switch),
+    ("dlt645-2007", False): Dialect(_dlt645_read, _dlt645_switch),
+    ("dlt645-1997", False): Dialect(_dlt645_1997_read, _dlt645_1997_switch),
 }
