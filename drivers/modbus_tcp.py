@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 
+from drivers.frame_log import FrameLog
 from drivers.modbus import Parser, Request, check_reply, transaction_of
 from drivers.outcome import Outcome, Silence, Violation
 from scada.clock import NS_PER_S, Clock
@@ -146,6 +147,7 @@ class Line:
         self._delay_s = RECONNECT_FIRST_S
         self.state = State.CLOSED
         self.figures = LineFigures()
+        self.log = FrameLog()
 
     # -- what the poller may ask
 
@@ -220,6 +222,7 @@ class Line:
         for item in wire.parser.feed(data):
             if isinstance(item, Violation):
                 self.figures.violations[item.wrong] += 1
+                self._note_broken(data, item)
                 self._fence(item)
             else:
                 self._judge(wire, item)
@@ -242,7 +245,20 @@ class Line:
         else:
             wire.answered = True
             self._delay_s = RECONNECT_FIRST_S
+        if self.log.wants(outcome):
+            self._note(pending, transaction, frame, outcome)
         pending.done(outcome, elapsed_ns)
+
+    def _note(self, pending: _Pending, transaction: int, received: bytes, outcome: Outcome) -> None:
+        """Put one transaction into the frame log."""
+        now = self._clock.mono_ns()
+        sent = pending.request.encode(transaction)
+        self.log.note(pending.request, sent, received, outcome, self._clock.utc_ns(), now, now - pending.sent_ns)
+
+    def _note_broken(self, received: bytes, outcome: Violation) -> None:
+        if self._flying:
+            oldest = next(iter(self._flying))
+            self._note(self._flying[oldest], oldest, received, outcome)
 
     def _unsolicited(self, wire: _Wire) -> None:
         """Ignore a late, repeated or invented reply, up to a limit."""
@@ -263,6 +279,7 @@ class Line:
             return
         late = self._flying.pop(oldest)
         self.figures.timeouts += 1
+        self._note(late, oldest, b"", Silence("timeout", True))
         self._fence()
         late.done(Silence("timeout", True), self._timeout_ns)
 

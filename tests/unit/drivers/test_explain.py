@@ -1,0 +1,92 @@
+"""Frames explained: every byte belongs to one field, and what is wrong is said."""
+
+import pytest
+
+from drivers.explain import Field, shown
+from drivers.masking import masked, secret_places
+from drivers.modbus_words import crc16, explain_rtu, explain_tcp
+
+RTU = {
+    "01 04 00 00 00 06 70 08": ("sent", "read input registers", "0x0000 (0)", "6 (0x0006)"),
+    "01 03 04 00 12 D6 87 44 34": ("received", "read holding registers", "0012 D687"),
+    "01 84 02 C2 C1": ("received", "exception", "illegal data address"),
+    "01 06 00 0D FF 00 59 F9": ("sent", "write single register", "0x000D (13)", "65280 (0xFF00)"),
+    "01 05 00 01 FF 00 DD FA": ("received", "write single coil"),
+    "01 04 02 00 F0 B9 74": ("received", "00F0"),
+}
+SECRET_1C = "68 66 55 44 33 22 11 68 1C 10 35 89 67 45 33 33 33 33 4D 33 33 33 45 34 34 63 8D 16"
+WRITE_2007 = "68 66 55 44 33 22 11 68 14 10 34 43 33 37 35 89 67 45 33 33 33 33 33 83 33 33 8C 16"
+
+
+def text(fields: list[Field]) -> str:
+    return " | ".join(f"{field.en}: {field.value}" for field in fields)
+
+
+def covered(fields: list[Field], frame: bytes) -> bool:
+    """Tell whether the fields cover a frame once, in order and to its end."""
+    at = 0
+    for field in fields:
+        if field.at != at:
+            return False
+        at += field.size
+    return at == len(frame)
+
+
+@pytest.mark.parametrize("line", RTU)
+def test_every_byte_of_an_rtu_frame_is_explained(line: str) -> None:
+    frame = bytes.fromhex(line)
+    direction, *wanted = RTU[line]
+    fields = explain_rtu(frame, direction == "sent")
+    assert covered(fields, frame)
+    assert all(word in text(fields) for word in wanted), text(fields)
+    assert any(field.wrong for field in fields) == ("exception" in text(fields))
+    assert all(field.zh and field.en for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("line", "sent", "wrong"),
+    [
+        ("00 01 00 00 00 06 05 03 00 00 00 02", True, []),
+        ("00 01 00 00 00 07 05 03 04 00 12 D6 87", False, []),
+        ("00 01 00 07 00 07 05 03 04 00 12 D6 87", False, ["protocol"]),
+        ("00 01 00 00 00 08 05 03 04 00 12 D6 87", False, ["length"]),
+        ("00 01 00 00 00 07 05 03 06 00 12 D6 87", False, ["byte count"]),
+        ("00 01 00 00 00 03 05 83 0B", False, ["exception"]),
+        ("00 01 00 00", False, []),
+    ],
+)
+def test_a_tcp_frame_is_explained_and_its_faults_named(line: str, sent: bool, wrong: list[str]) -> None:
+    frame = bytes.fromhex(line)
+    fields = explain_tcp(frame, sent)
+    assert covered(fields, frame)
+    assert [field.en for field in fields if field.wrong] == wrong
+
+
+@pytest.mark.parametrize("function", range(256))
+def test_no_bytes_make_an_explanation_fail(function: int) -> None:
+    for sent in (True, False):
+        for length in range(12):
+            frame = bytes((1, function, *range(length)))
+            assert covered(explain_rtu(frame, sent), frame)
+            assert covered(explain_tcp(bytes(6) + frame, sent), bytes(6) + frame)
+
+
+def test_the_crc_is_that_of_the_published_frames() -> None:
+    for line in RTU:
+        frame = bytes.fromhex(line)
+        assert crc16(frame[:-2]) == int.from_bytes(frame[-2:], "little")
+
+
+@pytest.mark.parametrize("lead", ["", "FE FE FE FE "])
+@pytest.mark.parametrize(("line", "first"), [(SECRET_1C, 10), (WRITE_2007, 14)])
+def test_a_password_is_not_kept(lead: str, line: str, first: int) -> None:
+    frame = bytes.fromhex(lead + line)
+    kept, hidden = masked(frame)
+    ahead = len(frame) - len(bytes.fromhex(line))
+    assert list(hidden) == [*range(ahead + first, ahead + first + 4), len(frame) - 2]
+    assert bytes.fromhex("89 67 45") not in kept
+    assert shown(kept, hidden).split().count("**") == 5
+
+
+def test_a_read_has_no_secret() -> None:
+    assert secret_places(bytes.fromhex("68 66 55 44 33 22 11 68 11 04 33 33 34 33 17 16")) == ()
