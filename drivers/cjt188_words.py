@@ -4,8 +4,80 @@ Rule: data and look-ups only; `drivers.cjt188` makes and judges frames, the bulk
 Source: CJ/T 188-2004 with the additions of the 2018 edition; [V] seen in public material, [K] to be proven on a device.
 """
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
+
+from drivers.outcome import ExceptionMeaning
+from scada.quality import BAD_CONFIGURATION_ERROR, BAD_DEVICE_FAILURE
+
+PLAIN_TYPES: Final = range(0x10, 0x4A)  # T: 1x water, 2x heat and cooling, 3x gas, 4x others
+GAS_TYPES: Final = range(0x30, 0x3A)
+# T -> names; [V], 22 since 2018
+TYPE_NAMES: Final[dict[int, tuple[str, str]]] = {
+    0x10: ("冷水表", "cold water"),
+    0x11: ("生活热水表", "domestic hot water"),
+    0x12: ("直饮水表", "drinking water"),
+    0x13: ("中水表", "reclaimed water"),
+    0x20: ("热量表（计热量）", "heat"),
+    0x21: ("热量表（计冷量）", "cooling"),
+    0x22: ("冷热量表", "heat and cooling"),
+    0x30: ("燃气表", "gas"),
+    0x40: ("电表或其他", "electricity or other"),
+    0xAA: ("任意类型", "any type"),
+}
+FUNCTION_NAMES: Final[dict[int, tuple[str, str]]] = {
+    0x01: ("读数据", "read data"),
+    0x03: ("读地址", "read address"),
+    0x04: ("写数据", "write data"),
+    0x09: ("读密钥版本号", "read key version"),
+    0x15: ("写地址", "write address"),
+    0x16: ("写机电同步数据", "write mechanical sync value"),
+}
+# Data identifiers [V]; D121 to D12B follow D120
+DI_NAMES: Final[dict[int, tuple[str, str]]] = {
+    0x901F: ("当前计量数据", "current data"),
+    0x911F: ("当前冷热量数据", "current heat and cooling data"),
+    0x8102: ("价格表", "price table"),
+    0x8103: ("结算日", "settlement day"),
+    0x8104: ("抄表日", "reading day"),
+    0x8105: ("购入金额", "purchase"),
+    0x810A: ("表地址", "address"),
+    0xA010: ("写价格表", "write price table"),
+    0xA011: ("写结算日", "write settlement day"),
+    0xA012: ("写抄表日", "write reading day"),
+    0xA013: ("写购入金额", "write purchase"),
+    0xA014: ("写新密钥", "write key"),
+    0xA015: ("写标准时间", "write clock"),
+    0xA016: ("写机电同步数据", "write mechanical sync value"),
+    0xA017: ("写阀门控制", "valve control"),
+    0xA018: ("写地址", "write address"),
+    0xA019: ("写出厂启用", "leave factory mode"),
+} | {0xD120 + n: (f"上{n + 1}次结算日数据", f"settlement {n + 1} back") for n in range(12)}
+
+# Bytes behind the sequence number in the answer to a write: the status word; of the others nothing. [V] A017, [K] A016
+WRITE_REPLY_BYTES: Final[dict[int, int]] = {0xA016: 2, 0xA017: 2}
+
+# Status word ST, low byte first. [V]; bits 3 to 15 are the maker's.
+VALVE_MASK: Final = 0x0003
+VALVE_ABNORMAL: Final = 3
+BATTERY_LOW: Final = 0x0004
+VALVE_NAMES: Final[dict[int, tuple[str, str]]] = {
+    0: ("阀门开", "valve open"),
+    1: ("阀门关", "valve closed"),
+    2: ("阀门状态未定义", "valve state undefined"),
+    VALVE_ABNORMAL: ("阀门异常", "valve abnormal"),
+}
+
+
+def refusal_meaning(wrote: bool, status: int) -> ExceptionMeaning:
+    """Return what a refusal (C1, C4) with a status word means; the standard gives no reason, only the status."""
+    if wrote and status & VALVE_MASK == VALVE_ABNORMAL:
+        return ExceptionMeaning("refused, valve abnormal", "fault", BAD_DEVICE_FAILURE)
+    if wrote and status & BATTERY_LOW:
+        return ExceptionMeaning("refused, battery low", "fault", BAD_DEVICE_FAILURE)
+    return ExceptionMeaning("write refused" if wrote else "read refused", "refused", BAD_CONFIGURATION_ERROR)
+
 
 _JOULE_WH: Final = Fraction(1, 3600)
 
@@ -68,3 +140,76 @@ def unit_factor(code: int, unit: str) -> Fraction | None:
     if counted is None or counted[0] != base:
         return None
     return counted[1] / size
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One quantity in the data of a reply, counted in bytes behind identifier and sequence number."""
+
+    measure: str
+    name_zh: str
+    name_en: str
+    at: int
+    size: int
+    scale: Fraction = Fraction(1)  # decimals of the digits; the unit byte scales the rest
+    unit_at: int = -1  # -1: `unit` holds
+    unit: str = ""
+    kind: str = "bcd"  # or clock, status
+
+
+CLOCK_LAYOUT: Final = "smhDMYC"  # letters as in drivers.profile.Register.layout
+_CENTI: Final = Fraction(1, 100)
+_FINE: Final = Fraction(1, 10_000)
+
+
+def _clock_and_status(at: int) -> tuple[Place, Place]:
+    return (
+        Place("Clock", "实时时间", "clock", at, 7, kind="clock"),
+        Place("Status", "状态ST", "status", at + 7, 2, kind="status"),
+    )
+
+
+def _heat(unit_first: bool, small: int, temperature: int, hours: int) -> tuple[Place, ...]:
+    """Lay out a heat reply; `small`: bytes of power and flow; values of five fields carry a unit byte."""
+    named: tuple[tuple[str, str, str, int, Fraction], ...] = (
+        ("SettlementEnergy", "结算日热量", "energy at settlement", 4, _CENTI),
+        ("HeatEnergyTotal", "当前热量", "energy", 4, _CENTI),
+        ("ThermalPower", "热功率", "power", small, _CENTI),
+        ("VolumeFlow", "流量", "flow", small, _FINE),
+        ("VolumeTotal", "累积流量", "volume", 4, _CENTI),
+    )
+    places: list[Place] = []
+    at = 0
+    for measure, zh, en, size, scale in named:
+        value_at, unit_at = (at + 1, at) if unit_first else (at, at + size)
+        places.append(Place(measure, zh, en, value_at, size, scale, unit_at))
+        at += size + 1
+    plain = (
+        ("SupplyTemperature", "供水温度", "supply temperature", temperature, _CENTI, "°C"),
+        ("ReturnTemperature", "回水温度", "return temperature", temperature, _CENTI, "°C"),
+        ("OperatingHours", "累积工作时间", "operating hours", hours, Fraction(1), "h"),
+    )
+    for measure, zh, en, size, scale, unit in plain:
+        places.append(Place(measure, zh, en, at, size, scale, unit=unit))
+        at += size
+    return (*places, *_clock_and_status(at))
+
+
+# Replies to 901F by layout name. [V] water; heat of 46 bytes in both unit orders; the short one is 43 bytes with both.
+LAYOUTS: Final[dict[str, tuple[Place, ...]]] = {
+    "volume": (
+        Place("VolumeTotal", "当前累积流量", "volume", 0, 4, _CENTI, 4),
+        Place("SettlementVolume", "结算日累积流量", "volume at settlement", 5, 4, _CENTI, 9),
+        *_clock_and_status(10),
+    ),
+    "heat, unit last": _heat(False, 4, 3, 3),
+    "heat, unit first": _heat(True, 4, 3, 3),
+    "heat, short": _heat(False, 3, 2, 4),
+    "settlement": (Place("SettlementVolume", "结算日累积流量", "volume at settlement", 0, 4, _CENTI, 4),),
+}
+
+
+def layout_bytes(layout: str) -> int:
+    """Return how many bytes of data a layout covers."""
+    last = LAYOUTS[layout][-1]
+    return max(last.at + last.size, last.unit_at + 1)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from drivers import dlt645, dlt645_1997, modbus
+from drivers import cjt188, dlt645, dlt645_1997, modbus, modbus_rtu
 from drivers.device import Device
 from drivers.outcome import Exchange
 from drivers.pollplan import Block
 from drivers.profile import Protocol, Switch
+from drivers.write_guard import guarded_write
 from scada.position import CLOSED, OPEN
 
 Question = modbus.Request | Exchange
@@ -37,12 +38,33 @@ def switch_value(switch: Switch, target: int) -> int:
     return switch.open_value if target == OPEN else switch.close_value
 
 
-def _modbus_read(device: Device, block: Block) -> Question:
+def _modbus_read(device: Device, block: Block) -> modbus.Request:
     return modbus.read_request(device.unit, block.function, block.address, block.count)
 
 
-def _modbus_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
-    return modbus.write_request(device.unit, switch.function, switch.address, (switch_value(switch, target),))
+def _modbus_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> modbus.Request:
+    value = switch_value(switch, target)
+    return guarded_write(device.profile, device.unit, switch.function, switch.address, (value,))
+
+
+def _rtu_read(device: Device, block: Block) -> Question:
+    return modbus_rtu.Question(_modbus_read(device, block))
+
+
+def _rtu_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
+    return modbus_rtu.Question(_modbus_switch(device, switch, target, utc_ns))
+
+
+def _cjt188_read(device: Device, block: Block) -> Question:
+    return cjt188.read(cjt188.station_of(device), block.address, block.payload_bytes)
+
+
+def _cjt188_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
+    """Make the valve command. ValueError for opening gas, whatever type the meter shows."""
+    value = switch_value(switch, target)
+    if device.profile.medium == "gas" and value == cjt188.VALVE_OPEN:
+        raise ValueError(f"{device.id}: a gas valve is opened on site after a leak check, never from afar")
+    return cjt188.set_valve(cjt188.station_of(device), value)
 
 
 def _dlt645_read(device: Device, block: Block) -> Question:
@@ -70,6 +92,8 @@ def _dlt645_1997_switch(device: Device, switch: Switch, target: int, utc_ns: int
 
 DIALECTS: Final[Mapping[tuple[Protocol, bool], Dialect]] = {
     ("modbus", True): Dialect(_modbus_read, _modbus_switch),
+    ("modbus", False): Dialect(_rtu_read, _rtu_switch),
+    ("cjt188", False): Dialect(_cjt188_read, _cjt188_switch),
     ("dlt645-2007", False): Dialect(_dlt645_read, _dlt645_switch),
     ("dlt645-1997", False): Dialect(_dlt645_1997_read, _dlt645_1997_switch),
 }

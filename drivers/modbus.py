@@ -26,7 +26,14 @@ EXCEPTION_FRAME_BYTES: Final = MBAP_BYTES + 2
 
 READ_LIMIT: Final = {1: 2000, 2: 2000, 3: 125, 4: 125}  # V1.1b3 sections 6.1 to 6.4: coils or registers in one read
 BIT_READS: Final = frozenset({1, 2})
-WRITE_LIMIT: Final = {5: 1, 6: 1, 16: 123}  # sections 6.5, 6.6, 6.12
+# Sections 6.5, 6.6, 6.11, 6.12, 6.17: coils or registers in one write
+WRITE_LIMIT: Final = {5: 1, 6: 1, 15: 1968, 16: 123, 23: 121}
+READ_WRITE: Final = 23
+BIT_WRITES: Final = frozenset({5, 15})
+IDENTIFY: Final = 43  # section 6.21, with MEI type 14: read device identification
+MEI_IDENTIFY: Final = 14
+PART_BYTES: Final = 6  # MEI type, access, conformity, more follows, next object, number of objects
+MORE_FOLLOWS: Final = 0xFF
 COIL_ON: Final = 0xFF00  # section 6.5: the only word that sets a coil; 0 clears it
 
 _HEAD: Final = struct.Struct(">HHH")
@@ -47,6 +54,8 @@ class Wrong(StrEnum):
     COUNT = "register count"
     PADDING = "padding bits"
     ECHO = "echo"
+    OBJECTS = "objects"
+    CRC = "crc"  # of a serial frame
 
 
 # V1.1b3 section 7. 0A and 0B speak of the slave behind the gateway, not of the gateway (MGate, NPort manuals).
@@ -80,7 +89,7 @@ class Request:
     function: int
     wire_tail: bytes
     reply_tail: bytes
-    reply_frame_bytes: int
+    reply_frame_bytes: int  # 0 when only the reply itself says how long it is (function 43)
     payload_at: int  # where the payload of a read begins; the end of the frame for a write
     padding_mask: int = 0  # bits of the last payload byte that a coil read must leave 0
 
@@ -112,20 +121,19 @@ def read_request(unit: int, function: int, address: int, count: int) -> Request:
 
 
 def write_request(unit: int, function: int, address: int, values: Sequence[int]) -> Request:
-    """Make a write: function 5 (values: one truth value), 6 (one word) or 16 (words).
+    """Make a write: function 5 (values: one truth value), 6 (one word), 15 (truth values) or 16 (words).
 
     ValueError when it is not a legal request. Unit 0, the broadcast, is refused: nothing would answer.
     """
-    _check_place(unit, address, len(values), WRITE_LIMIT.get(function, 0))
-    if unit == 0 or not all(0 <= value <= 0xFFFF for value in values):
-        raise ValueError(f"a write to unit {unit} with values {values!r}")
-    if function == 5:
-        pdu = echo = struct.pack(">BHH", 5, address, COIL_ON if values[0] else 0)
-    elif function == 6:
-        pdu = echo = struct.pack(">BHH", 6, address, values[0])
+    _check_place(unit, address, len(values), 0 if function == READ_WRITE else WRITE_LIMIT.get(function, 0))
+    _check_values(unit, values)
+    if function in (5, 6):
+        word = (COIL_ON if values[0] else 0) if function == 5 else values[0]
+        pdu = echo = struct.pack(">BHH", function, address, word)
     else:
-        echo = struct.pack(">BHH", 16, address, len(values))
-        pdu = echo + bytes((2 * len(values),)) + struct.pack(f">{len(values)}H", *values)
+        echo = struct.pack(">BHH", function, address, len(values))
+        data = _bits(values) if function == 15 else struct.pack(f">{len(values)}H", *values)
+        pdu = echo + bytes((len(data),)) + data
     return Request(
         unit=unit,
         function=function,
@@ -134,6 +142,49 @@ def write_request(unit: int, function: int, address: int, values: Sequence[int])
         reply_frame_bytes=MBAP_BYTES + len(echo),
         payload_at=MBAP_BYTES + len(echo),
     )
+
+
+def read_write_request(unit: int, address: int, count: int, write_address: int, values: Sequence[int]) -> Request:
+    """Make a write of words and a read of `count` registers in one transaction (function 23); it writes first.
+
+    ValueError when it is not a legal request.
+    """
+    _check_place(unit, address, count, READ_LIMIT[3])
+    _check_place(unit, write_address, len(values), WRITE_LIMIT[READ_WRITE])
+    _check_values(unit, values)
+    head = struct.pack(">BHHHHB", READ_WRITE, address, count, write_address, len(values), 2 * len(values))
+    pdu = head + struct.pack(f">{len(values)}H", *values)
+    return Request(
+        unit=unit,
+        function=READ_WRITE,
+        wire_tail=_TAIL.pack(0, 1 + len(pdu), unit) + pdu,
+        reply_tail=_TAIL.pack(0, 3 + 2 * count, unit) + bytes((READ_WRITE, 2 * count)),
+        reply_frame_bytes=MBAP_BYTES + 2 + 2 * count,
+        payload_at=MBAP_BYTES + 2,
+    )
+
+
+def identify_request(unit: int, access: int = 1, first_object: int = 0) -> Request:
+    """Ask who made the device (function 43/14). access: 1 basic, 2 regular, 3 extended objects, 4 one object.
+
+    The payload of its reply is one part: see `drivers.modbus_identity`. ValueError when it is not a legal request.
+    """
+    if not (0 <= unit <= 255 and 1 <= access <= 4 and 0 <= first_object <= 255):
+        raise ValueError(f"unit {unit}, access {access}, object {first_object}")
+    pdu = bytes((IDENTIFY, MEI_IDENTIFY, access, first_object))
+    reply_tail = _TAIL.pack(0, 0, unit) + pdu[:3]  # its length is not known yet
+    return Request(unit, IDENTIFY, _TAIL.pack(0, 1 + len(pdu), unit) + pdu, reply_tail, 0, MBAP_BYTES + 1)
+
+
+def _check_values(unit: int, values: Sequence[int]) -> None:
+    if unit == 0 or not all(0 <= value <= 0xFFFF for value in values):
+        raise ValueError(f"a write to unit {unit} with values {values!r}")
+
+
+def _bits(values: Sequence[int]) -> bytes:
+    """Return truth values as bytes, the first one in the lowest bit (section 6.11)."""
+    packed = sum(1 << at for at, value in enumerate(values) if value)
+    return packed.to_bytes((len(values) + 7) // 8, "little")
 
 
 def _check_place(unit: int, address: int, count: int, limit: int) -> None:
@@ -193,8 +244,8 @@ def check_reply(request: Request, transaction: int, frame: bytes) -> Judged:
     return Reply(frame[request.payload_at :])
 
 
-def _judge(request: Request, transaction: int, frame: bytes) -> ExceptionReply | Violation:
-    """Say what is wrong with a frame that is not the right answer, or that it is an exception."""
+def _judge(request: Request, transaction: int, frame: bytes) -> Judged:
+    """Say what is wrong with a frame that is not the right answer, or that it is an exception, or an identification."""
     if len(frame) < EXCEPTION_FRAME_BYTES:
         return Violation(Wrong.LENGTH)
     shown, protocol, length = _HEAD.unpack_from(frame)
@@ -214,9 +265,35 @@ def _judge(request: Request, transaction: int, frame: bytes) -> ExceptionReply |
             if len(frame) == EXCEPTION_FRAME_BYTES
             else Violation(Wrong.EXCEPTION_FORM)
         )
-    if request.writes:
+    if request.function == IDENTIFY:
+        return _judge_part(request, frame[MBAP_BYTES + 1 :])
+    if request.payload_at == request.reply_frame_bytes:
         return Violation(Wrong.ECHO)
     announced = frame[8]
     if announced != len(frame) - MBAP_BYTES - 2 or (announced % 2 and request.function not in BIT_READS):
         return Violation(Wrong.BYTE_COUNT)
     return Violation(Wrong.COUNT)
+
+
+def _judge_part(request: Request, part: bytes) -> Reply | Violation:
+    """Judge one part of a device identification, whose length only its own objects tell."""
+    if len(part) < PART_BYTES or part[:2] != request.reply_tail[-2:]:
+        return Violation(Wrong.ECHO)
+    if part_bytes(part) != len(part):
+        return Violation(Wrong.OBJECTS)
+    asked, following = request.wire_tail[-1], part[4]
+    if part[3] not in (0, MORE_FOLLOWS) or (part[3] and following <= asked):
+        return Violation(Wrong.OBJECTS)  # a part that points back would be asked for without end
+    return Reply(part)
+
+
+def part_bytes(part: bytes) -> int:
+    """Return how many bytes an identification part covers from its MEI type on; -1 while that cannot be told."""
+    end = PART_BYTES
+    if len(part) < end:
+        return -1
+    for _ in range(part[5]):
+        if len(part) < end + 2:
+            return -1
+        end += 2 + part[end + 1]
+    return end

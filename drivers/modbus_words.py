@@ -13,6 +13,7 @@ from typing import Final
 
 from drivers.explain import Field
 from drivers.modbus import EXCEPTION_BIT, HEAD_BYTES, MBAP_BYTES
+from drivers.modbus_rtu import crc16
 
 FUNCTIONS: Final[dict[int, tuple[str, str]]] = {
     1: ("读线圈", "read coils"),
@@ -71,16 +72,6 @@ def explain_rtu(frame: bytes, sent: bool) -> list[Field]:
         *_moved(explain_pdu(frame[1:-2], sent), 1),
         check,
     ]
-
-
-def crc16(data: bytes) -> int:
-    """Return the CRC of Modbus RTU: polynomial A001 reflected, from FFFF (Modbus over serial line V1.02, 6.2.2)."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
-    return crc
 
 
 def explain_pdu(pdu: bytes, sent: bool) -> list[Field]:

@@ -25,9 +25,13 @@ UNKNOWN_EXCEPTION: Final = ExceptionMeaning("unknown exception", "fault", BAD_CO
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The right answer. `payload`: the data bytes, exactly as many as asked and free of framing; b"" for a write."""
+    """The right answer. `payload`: the data bytes, exactly as many as asked and free of framing; b"" for a write.
+
+    `tolerated`: a deviation from the standard that is known and harmless, by the name under which it is counted.
+    """
 
     payload: bytes
+    tolerated: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
