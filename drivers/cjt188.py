@@ -2,7 +2,8 @@
 
 A question keeps everything that the right answer must show: meter type, address, function, identifier and length.
 Rule: the length field ends a frame, never a byte that looks like its end; a frame that differs from the right answer
-never becomes a value; this file does not know which line carries the bytes, nor what the data mean.
+never becomes a value; this file does not know which line carries the bytes, nor what the data mean. Nothing
+in it can write what changes a register, a price or a key (A010, A013, A014, A016) or hides a meter (A018).
 
 The sequence number (SER) cannot be required: meters in the field answer 12 with 03. A reply with another one is taken
 when type, address, function, identifier and length are right, and says so (`Reply.tolerated`), so that the line counts
@@ -233,16 +234,6 @@ def read_address(station: Station, sequence: int = 0) -> Question:
     return _ask(station, READ_ADDRESS, ADDRESS_DI, sequence, 0)
 
 
-def write(station: Station, di: int, data: bytes, sequence: int = 0) -> Question:
-    """Write the data of an identifier. ValueError for a station that is not one meter, and for the valve.
-
-    The valve has its own function, because gas is different.
-    """
-    if di == VALVE_DI:
-        raise ValueError("the valve is moved by set_valve")
-    return _write(station, di, data, sequence)
-
-
 def _write(station: Station, di: int, data: bytes, sequence: int) -> Question:
     if not station.is_one:
         raise ValueError("a write needs the address of one meter")
@@ -265,7 +256,7 @@ def set_valve(station: Station, value: int, sequence: int = 0, gas_may_open: boo
 
 def set_clock(station: Station, civil: datetime, sequence: int = 0) -> Question:
     """Set the clock to a local civil time: ss mm hh DD MM YY CC (A015)."""
-    return write(station, CLOCK_DI, bytes.fromhex(civil.strftime("%Y%m%d%H%M%S"))[::-1], sequence)
+    return _write(station, CLOCK_DI, bytes.fromhex(civil.strftime("%Y%m%d%H%M%S"))[::-1], sequence)
 
 
 def set_settlement_day(station: Station, day: int, sequence: int = 0) -> Question:
@@ -273,12 +264,12 @@ def set_settlement_day(station: Station, day: int, sequence: int = 0) -> Questio
 
     Later days do not come in every month.
     """
-    return write(station, SETTLEMENT_DAY_DI, _day(day), sequence)
+    return _write(station, SETTLEMENT_DAY_DI, _day(day), sequence)
 
 
 def set_reading_day(station: Station, day: int, sequence: int = 0) -> Question:
     """Set the day of the month on which the meter is read (A012). ValueError outside 1..28."""
-    return write(station, READING_DAY_DI, _day(day), sequence)
+    return _write(station, READING_DAY_DI, _day(day), sequence)
 
 
 def _day(day: int) -> bytes:

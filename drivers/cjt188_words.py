@@ -62,6 +62,7 @@ WRITE_REPLY_BYTES: Final[dict[int, int]] = {0xA016: 2, 0xA017: 2}
 VALVE_MASK: Final = 0x0003
 VALVE_ABNORMAL: Final = 3
 BATTERY_LOW: Final = 0x0004
+BATTERY_NAME: Final = ("电池欠压", "battery low")
 VALVE_NAMES: Final[dict[int, tuple[str, str]]] = {
     0: ("阀门开", "valve open"),
     1: ("阀门关", "valve closed"),
@@ -112,6 +113,13 @@ UNIT_CODES: Final[dict[int, tuple[str, Fraction]]] = {
     0x46: ("W", 10**6 * _JOULE_WH),  # MJ/h
     0x49: ("W", 10**9 * _JOULE_WH),  # GJ/h
 }
+# Unit byte -> what it is called
+UNIT_NAMES: Final[dict[int, str]] = {
+    0x01: "J", 0x02: "Wh", 0x05: "kWh", 0x06: "kWh×10", 0x07: "kWh×100", 0x08: "MWh", 0x09: "MWh×10", 0x0A: "MWh×100",
+    0x0B: "kJ", 0x0E: "MJ", 0x11: "GJ", 0x12: "GJ×10", 0x13: "GJ×100", 0x14: "W", 0x17: "kW", 0x1A: "MW",
+    0x29: "L", 0x2C: "m³", 0x2D: "m³×10", 0x2E: "m³×100", 0x32: "L/h", 0x35: "m³/h",
+    0x40: "J/h", 0x43: "kJ/h", 0x46: "MJ/h", 0x49: "GJ/h",
+}  # fmt: skip
 # Unit of a register in a profile -> (base unit, base units in one of it)
 UNITS: Final[dict[str, tuple[str, Fraction]]] = {
     "Wh": ("Wh", Fraction(1)),
