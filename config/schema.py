@@ -10,7 +10,6 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from drivers.field.shapes import Shape
-from drivers.profile import Ratio, RegisterType, WordOrder
 from scada.topology import EdgeKind, NodeKind
 from scada.units import UNECE_CODE
 
@@ -214,62 +213,6 @@ class RuleTable(Table):
     text_en: Text
 
 
-# ---- profiles/*.toml -------------------------------------------------------------------------------------------------
-
-
-class RegisterTable(Table):
-    measure: Measure
-    function: Literal[1, 2, 3, 4]
-    address: Annotated[int, Field(ge=0, le=65535)]
-    type: RegisterType
-    scale: Annotated[Decimal, Field(gt=0)] = Decimal(1)
-    unit: Unit = ""
-    zh: Text
-    en: Text
-    order: WordOrder = "ABCD"
-    ratio: Ratio = ""
-    absent: Annotated[int, Field(ge=0)] | None = None
-    deadband: Annotated[float, Field(ge=0)] = 0.0
-    low: float | None = None
-    high: float | None = None
-
-
-class BillingTable(Table):
-    measure: Measure
-    milli_per_count: Annotated[int, Field(ge=1)]
-    modulus_counts: Annotated[int, Field(ge=2, le=2**63 - 1)]
-    rates: dict[RateName, Measure] = {}  # rate period -> register that counts in it, read in one block with `measure`
-
-
-class SwitchTable(Table):
-    position: Literal["Position"]
-    open_raw: Annotated[tuple[int, ...], Field(min_length=1)]  # raw values of the position register
-    closed_raw: Annotated[tuple[int, ...], Field(min_length=1)]
-    intermediate_raw: tuple[int, ...] = ()
-    function: Literal[5, 6, 16]
-    address: Annotated[int, Field(ge=0, le=65535)]
-    open_value: Annotated[int, Field(ge=0, le=65535)]
-    close_value: Annotated[int, Field(ge=0, le=65535)]
-    current: str = ""
-    verify_s: Annotated[float, Field(gt=0, le=300)] = 10.0
-
-
-class ProfileTable(Table):
-    id: Id
-    maker: Text
-    model: Text
-    medium: Medium
-    source: Annotated[str, Field(min_length=1, max_length=300)]  # where the register map comes from
-    verified: bool = False
-    phases: Literal[0, 1, 3] = 0
-    voltage_v: Annotated[float, Field(ge=0)] = 0.0  # nominal, between phase and neutral
-    max_registers: Annotated[int, Field(ge=1, le=125)] = 125
-    merge_gap: Annotated[int, Field(ge=0, le=32)] = 0
-    billing: BillingTable | None = None
-    switch: SwitchTable | None = None
-    registers: Annotated[tuple[RegisterTable, ...], Field(min_length=1)]
-
-
 # ---- CSV rows --------------------------------------------------------------------------------------------------------
 
 
@@ -278,7 +221,8 @@ class MeterRow(Named):
 
     profile: str
     gateway: str
-    unit: Annotated[int, Field(ge=1, le=247)]
+    unit: Annotated[int, Field(ge=1, le=247)] | None = None  # Modbus
+    address: Annotated[str, Field(max_length=20)] = ""  # DL/T 645, CJ/T 188: digits of the meter number
     serial: Text
     ct: Annotated[int, Field(ge=1, le=RATIO_MAX)] = 1
     pt: Annotated[int, Field(ge=1, le=RATIO_MAX)] = 1
