@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from alarms.definition import AlarmDefinition
 from config.loader import Sources
-from config.schema import MeterRow, ProfileTable, RuleTable, TenantRow
+from config.profile_schema import ProfileTable
+from config.schema import MeterRow, RuleTable, TenantRow
 from config.tagging import (
     ACCOUNT,
     ACCOUNT_OFFERS,

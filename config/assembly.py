@@ -13,14 +13,16 @@ from billing_core.account_rules import STANDARD, AccountClass
 from billing_core.plan import TierOptions
 from billing_core.points import AccountSpec, PointSpec
 from config import metering, settings
+from config.addresses import meter_address
 from config.loader import Sources
 from config.planning import exact, moment_s
-from config.schema import NANO, BillingTable, MeterRow, ProfileTable, RegisterTable
+from config.profile_schema import ProfileTable, RegisterTable
+from config.profiling import profiles, secrets
+from config.schema import NANO, MeterRow
 from config.tagging import METER, device_folders, rows_of
 from drivers.device import NO_ROW, Device
-from drivers.profile import Billing, Profile, Register, Switch
+from drivers.profile import Profile
 from scada.control import Breaker
-from scada.position import CLOSED, INTERMEDIATE, OPEN
 from scada.tags import TagTable
 from scada.topology import Edge, Network, Node
 
@@ -39,15 +41,15 @@ FIXED_NAMES: Final[Mapping[str, settings.Name]] = {
 }
 
 
-def profiles(sources: Sources) -> dict[str, Profile]:
-    return {table.id: profile_of(table) for table in sources.by_id("profile").values()}
-
-
 def devices(sources: Sources, tags: TagTable) -> tuple[Device, ...]:
     row = rows_of(sources, tags)
     known = profiles(sources)
     point_of = {point.meter: number for number, point in enumerate(sources.by_id("point").values())}
-    return tuple(_device(meter, known[meter.profile], point_of, row) for meter in sources.by_id("meter").values())
+    secret_of = secrets(sources)
+    meters = sources.by_id("meter").values()
+    return tuple(
+        _device(meter, known[meter.profile], point_of.get(meter.id, NO_ROW), row, secret_of) for meter in meters
+    )
 
 
 def points(sources: Sources) -> tuple[PointSpec, ...]:
@@ -232,74 +234,23 @@ def _numbers(sources: Sources, kind: str) -> dict[str, int]:
     return {name: number for number, name in enumerate(sources.by_id(kind))}
 
 
-def _device(meter: MeterRow, profile: Profile, point_of: Mapping[str, int], row: Any) -> Device:
+def _device(meter: MeterRow, profile: Profile, point: int, row: Any, secret_of: Any) -> Device:
     return Device(
         id=meter.id,
         gateway=meter.gateway,
-        unit=meter.unit,
+        unit=meter.unit or 0,
         profile=profile,
         ct=meter.ct,
         pt=meter.pt,
         rows={register.measure: row(METER, meter.id, register.measure) for register in profile.registers},
-        point=point_of.get(meter.id, NO_ROW),
+        point=point,
         online_row=row(METER, meter.id, "Online"),
         errors_row=row(METER, meter.id, "ErrorCount"),
         response_ms_row=row(METER, meter.id, "ResponseTimeMs"),
         position_row=row(METER, meter.id, profile.switch.position) if profile.switch else NO_ROW,
-    )
-
-
-def profile_of(table: ProfileTable) -> Profile:
-    return Profile(
-        id=table.id,
-        maker=table.maker,
-        model=table.model,
-        medium=table.medium,
-        registers=tuple(
-            Register(
-                measure=register.measure,
-                function=register.function,
-                address=register.address,
-                type=register.type,
-                scale=Fraction(register.scale),
-                unit=register.unit,
-                description_zh=register.zh,
-                description_en=register.en,
-                order=register.order,
-                ratio=register.ratio,
-                absent=register.absent,
-                deadband=register.deadband,
-                low=register.low,
-                high=register.high,
-            )
-            for register in table.registers
-        ),
-        billing=_billing(table.billing) if table.billing else None,
-        switch=_switch(table) if table.switch else None,
-        max_registers=table.max_registers,
-        merge_gap=table.merge_gap,
-        verified=table.verified,
-    )
-
-
-def _billing(table: BillingTable) -> Billing:
-    return Billing(table.measure, table.milli_per_count, table.modulus_counts, metering.rate_names(table))
-
-
-def _switch(table: ProfileTable) -> Switch:
-    switch = table.switch
-    assert switch is not None  # the caller has looked
-    states = [(raw, OPEN) for raw in switch.open_raw] + [(raw, CLOSED) for raw in switch.closed_raw]
-    states += [(raw, INTERMEDIATE) for raw in switch.intermediate_raw]
-    return Switch(
-        position=switch.position,
-        states=tuple(states),
-        function=switch.function,
-        address=switch.address,
-        open_value=switch.open_value,
-        close_value=switch.close_value,
-        current=switch.current,
-        verify_s=switch.verify_s,
+        address=meter_address(meter.address, profile.protocol),
+        serial=meter.serial,
+        secret=secret_of(meter, profile),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.addresses import ADDRESS_CHECKS
 from config.alarm_checks import ALARM_CHECKS
 from config.assembly import billing_register
 from config.crediting import credit_faults
@@ -17,6 +18,8 @@ from config.loader import Placed, Sources, listed, nearest
 from config.meter_checks import METER_CHECKS
 from config.network_checks import NETWORK_CHECKS, loops
 from config.profile_checks import PROFILE_CHECKS
+from config.protocol_checks import PROTOCOL_CHECKS
+from config.secrets import secret_faults
 from config.settling import settlement_faults
 from config.tariff_checks import TARIFF_CHECKS
 from scada.errors import Fault
@@ -96,18 +99,6 @@ def duplicate_profiles(sources: Sources) -> Iterator[Fault]:
         if placed.item.id in seen:
             yield placed.fault("id", f"'{placed.item.id}' already stands in {seen[placed.item.id]}", "one file per id")
         seen.setdefault(placed.item.id, placed.file)
-
-
-def duplicate_addresses(sources: Sources) -> Iterator[Fault]:
-    """A unit id belongs to one device of a gateway."""
-    seen: dict[tuple[str, int], str] = {}
-    for placed in sources.many("meter"):
-        address = (placed.item.gateway, placed.item.unit)
-        if address in seen:
-            free = next(unit for unit in range(1, 249) if (placed.item.gateway, unit) not in seen)
-            allowed = f"a unit that is free on {address[0]}, for example {free}"
-            yield placed.fault("unit", f"unit {address[1]} of {address[0]} already belongs to {seen[address]}", allowed)
-        seen.setdefault(address, f"'{placed.item.id}' ({placed.key})")
 
 
 def unknown_names(sources: Sources) -> Iterator[Fault]:
@@ -288,7 +279,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     zone,
     duplicate_ids,
     duplicate_profiles,
-    duplicate_addresses,
+    *ADDRESS_CHECKS,
     *GATEWAY_CHECKS,
     unknown_names,
     unknown_floors,
@@ -305,5 +296,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *METER_CHECKS,
     *NETWORK_CHECKS,
     *PROFILE_CHECKS,
+    *PROTOCOL_CHECKS,
+    secret_faults,
     *ALARM_CHECKS,
 )

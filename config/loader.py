@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from config import credit_schema, gateway_schema, schema, settle_schema, tariff_tables
+from config import credit_schema, gateway_schema, profile_schema, schema, settle_schema, tariff_tables
 from scada.errors import Fault
 
 T = TypeVar("T", bound=schema.Table)
@@ -24,6 +24,7 @@ NAMES_SHOWN_MAX: Final = 12  # a longer list of allowed names is no help
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024  # 100,000 meters need about 10 MB; anything larger is not a configuration
 
 POWER_FACTORS: Final = "power_factor.toml"
+SECRETS: Final = "secrets.toml"  # its values are never shown, not even the wrong ones
 
 # file -> table name -> (model, how often it may stand there). "many" is an array of tables, "map" a table keyed by id.
 SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
@@ -53,6 +54,16 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
     },
     "alarms.toml": {"rule": (schema.RuleTable, "many")},
     "field.toml": {"simulation": (schema.SimulationTable, "one"), "load": (schema.LoadTable, "map")},
+    SECRETS: {
+        "secrets": (profile_schema.SecretsTable, "one"),
+        "profile": (profile_schema.SecretTable, "map"),
+        "meter": (profile_schema.SecretTable, "map"),
+    },
+}
+# What a table is called in `Sources` when its name in the file already is that of another kind
+KINDS: Final[Mapping[tuple[str, str], str]] = {
+    (SECRETS, "profile"): "profile_secret",
+    (SECRETS, "meter"): "meter_secret",
 }
 CSV_FILES: Final[Mapping[str, tuple[str, type[schema.Table]]]] = {
     "meters.csv": ("meter", schema.MeterRow),
@@ -60,7 +71,7 @@ CSV_FILES: Final[Mapping[str, tuple[str, type[schema.Table]]]] = {
     "tenants.csv": ("tenant", schema.TenantRow),
 }
 REQUIRED_TABLES: Final = ("site",)
-OPTIONAL_FILES: Final = ("field.toml", "alarms.toml", "settlement.toml")  # a real plant is not simulated
+OPTIONAL_FILES: Final = ("field.toml", "alarms.toml", "settlement.toml", SECRETS)  # a real plant is not simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,7 @@ def read_sources(folder: Path) -> Sources:
         if data is not None:
             _read_sections(name, sections, data, sources)
         elif name not in OPTIONAL_FILES or (folder / name).is_file():
-            sources.unread |= sections.keys()
+            sources.unread |= {kind_of(name, key) for key in sections}
     for name, (kind, model) in CSV_FILES.items():
         if not _read_csv(folder / name, name, kind, model, sources):
             sources.unread.add(kind)
@@ -160,7 +171,7 @@ def _read_profiles(sources: Sources) -> None:
         if data is None:
             continue
         sources.ids.setdefault("profile", set()).add(str(data.get("id", path.stem)))
-        placed = _validate(schema.ProfileTable, data, name, "", sources)
+        placed = _validate(profile_schema.ProfileTable, data, name, "", sources)
         if placed is None:
             continue
         if placed.item.id != path.stem:
@@ -206,11 +217,17 @@ def _read_sections(
         else:
             items = list(_elements(name, key, count, data.get(key, {} if count == "map" else []), sources))
         for place, item in items:
+            kind = kind_of(name, key)
             if isinstance(item, Mapping) and "id" in item:
-                sources.ids.setdefault(key, set()).add(str(item["id"]))
+                sources.ids.setdefault(kind, set()).add(str(item["id"]))
             placed = _validate(model, item, name, place, sources)
             if placed is not None:
-                sources.keep(key, placed)
+                sources.keep(kind, placed)
+
+
+def kind_of(file: str, table: str) -> str:
+    """Return the kind under which `Sources` keeps a table of a file."""
+    return KINDS.get((file, table), table)
 
 
 def _elements(name: str, key: str, count: str, value: Any, sources: Sources) -> Iterator[tuple[str, Any]]:
@@ -309,7 +326,7 @@ def _fault(model: type[schema.Table], data: Any, file: str, key: str, detail: An
         return Fault(file, place, "missing", f"a value for '{name}'")
     if detail["type"] == "string_pattern_mismatch":
         allowed = PATTERN_WORDS.get(detail["ctx"]["pattern"], allowed)
-    wrong = _short(detail["input"])
+    wrong = "something else" if file == SECRETS else _short(detail["input"])
     if detail["type"] == "literal_error":
         wrong += nearest(str(detail["input"]), [word.strip("' ") for word in allowed.replace(" or ", ",").split(",")])
     return Fault(file, place, wrong, allowed)
@@ -320,6 +337,10 @@ PATTERN_WORDS: Final = {
     schema.MEASURE_PATTERN: "PascalCase: letters and digits, beginning with a capital",
     schema.DATE_PATTERN: "a date YYYY-MM-DD",
     schema.MINUTE_PATTERN: "a time of day HH:MM from 00:00 to 24:00",
+    profile_schema.DI_PATTERN: "four or eight hexadecimal digits in capitals, as the standard prints them",
+    profile_schema.LAYOUT_PATTERN: "a letter a byte: s m h second to hour, w weekday, D M Y day to year, C century, -",
+    profile_schema.PASSWORD_PATTERN: "six digits in quotes",
+    profile_schema.OPERATOR_PATTERN: "eight digits in quotes",
     r"^[A-Z]{3}$": "three capital letters (ISO 4217), for example CNY",
 }
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from billing_core.plan import MINUTES_OF_DAY, RATES
-from config.assembly import profile_of
 from config.loader import Placed, Sources, listed, nearest
 from config.metering import placed_slots
-from config.schema import DAYS, ProfileTable
+from config.profile_schema import ProfileTable
+from config.profiling import profile_of
+from config.schema import DAYS
 from drivers.pollplan import plan_blocks
 from scada.errors import Fault
 
-LIKE_TOTAL: Final = ("type", "scale", "unit", "ratio", "function")
+LIKE_TOTAL: Final = ("type", "size", "scale", "unit", "ratio", "function", "di", "poll")
 
 
 def rate_tables(sources: Sources) -> Iterator[Fault]:

@@ -11,7 +11,8 @@ from billing_core.points import PointSpec, VirtualPart
 from billing_core.rate_tables import Week, week_minutes
 from billing_core.virtual import MODULUS, PPM
 from config.loader import Sources
-from config.schema import DAYS, BillingTable, MeterRow, PointRow, RateTable, VirtualTable
+from config.profile_schema import BillingTable
+from config.schema import DAYS, MeterRow, PointRow, RateTable, VirtualTable
 
 MILLI: Final = 1000
 

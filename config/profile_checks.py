@@ -7,58 +7,72 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from config.loader import Placed, Sources, listed, nearest
-from config.schema import RegisterTable
+from config.profile_schema import RegisterTable
+from config.protocol_checks import BINARY_TYPES, COUNTED_TYPES, bytes_of, clash
 from config.tagging import RESERVED
 from drivers.profile import WORDS
 from scada.errors import Fault
 
 BIT_FUNCTIONS: Final = (1, 2)  # coils and discrete inputs; 3 and 4 read 16-bit registers
-WORD_BITS: Final = 16
 ADDRESSES: Final = 65536
 MILLI: Final = 1000
-INTEGER_TYPES: Final = ("u16", "s16", "u32", "s32", "u64", "s64")
 
 
 def registers(sources: Sources) -> Iterator[Fault]:
-    """Each register alone: function, size, plausibility, the pattern of absence."""
+    """Each register alone: function, size, plausibility, the patterns that count and that mean absence."""
     for placed in sources.many("profile"):
         for register in placed.item.registers:
+            if register.function is not None and register.address is not None:
+                yield from _modbus(placed, register, register.address)
             yield from _register(placed, register)
 
 
-def _register(placed: Placed[Any], register: RegisterTable) -> Iterator[Fault]:
+def _modbus(placed: Placed[Any], register: RegisterTable, address: int) -> Iterator[Fault]:
     place = f"registers.{register.measure}"
     words = WORDS[register.type]
     if (register.type == "bit") != (register.function in BIT_FUNCTIONS):
         allowed = "function 1 or 2 for type bit, 3 or 4 for every other"
         yield placed.fault(f"{place}.function", f"function {register.function} with type {register.type}", allowed)
-    if register.address + words > ADDRESSES:
+    if address + words > ADDRESSES:
         yield placed.fault(f"{place}.address", f"ends behind register {ADDRESSES - 1}", f"at most {ADDRESSES - words}")
     if words > placed.item.max_registers:
         wrong = f"{register.type} needs {words} registers in one read"
         yield placed.fault(f"{place}.type", wrong, f"at most max_registers = {placed.item.max_registers}")
-    if register.absent is not None and register.absent >= 1 << (words * WORD_BITS):
-        yield placed.fault(f"{place}.absent", f"{register.absent:#x} does not fit", f"{words * WORD_BITS} bits")
+
+
+def _register(placed: Placed[Any], register: RegisterTable) -> Iterator[Fault]:
+    place = f"registers.{register.measure}"
+    bits = 8 * bytes_of(register)
+    if register.absent is not None and register.absent >> bits:
+        yield placed.fault(f"{place}.absent", f"{register.absent:#x} does not fit", f"{bits} bits")
+    if register.mask and register.type not in BINARY_TYPES:
+        yield placed.fault(f"{place}.mask", f"means nothing with type {register.type}", ", ".join(BINARY_TYPES))
+    elif register.mask >> bits:
+        yield placed.fault(f"{place}.mask", f"{register.mask:#x} does not fit", f"{bits} bits")
     if register.low is not None and register.high is not None and register.low >= register.high:
         yield placed.fault(f"{place}.low", f"{register.low:g} is not below high {register.high:g}", "low below high")
 
 
 def overlaps(sources: Sources) -> Iterator[Fault]:
-    """Two registers of one function never share an address, and two measures never one name."""
+    """Two registers of one function share no address (but for masks that share no bit), two measures no name."""
     for placed in sources.many("profile"):
         named: set[str] = set()
-        taken: dict[tuple[int, int], str] = {}
+        taken: dict[tuple[int, int], list[RegisterTable]] = {}
         for register in placed.item.registers:
             place = f"registers.{register.measure}"
             if register.measure in named:
                 yield placed.fault(f"{place}.measure", f"'{register.measure}' stands twice", "each measure once")
             named.add(register.measure)
-            span = range(register.address, register.address + WORDS[register.type])
-            other = next((taken[register.function, at] for at in span if (register.function, at) in taken), None)
+            function, start = register.function, register.address
+            if function is None or start is None:
+                continue
+            span = range(start, start + WORDS[register.type])
+            other = next((o for at in span for o in taken.get((function, at), ()) if clash(register, o)), None)
             if other is not None:
-                wrong = f"{span[0]:#06x}-{span[-1]:#06x} overlaps '{other}'"
+                wrong = f"{span.start:#06x}-{span.stop - 1:#06x} overlaps '{other.measure}'"
                 yield placed.fault(f"{place}.address", wrong, "addresses that no other register covers")
-            taken |= {(register.function, at): register.measure for at in span}
+            for at in span:
+                taken.setdefault((function, at), []).append(register)
 
 
 def tag_collisions(sources: Sources) -> Iterator[Fault]:
@@ -90,17 +104,17 @@ def billing(sources: Sources) -> Iterator[Fault]:
 
 def _billing_register(placed: Placed[Any], register: RegisterTable) -> Iterator[Fault]:
     bill = placed.item.billing
-    if register.type not in INTEGER_TYPES:
-        allowed = f"an integer type: {', '.join(INTEGER_TYPES)}"
+    if register.type not in COUNTED_TYPES or register.mask:
+        allowed = f"an integer type without a mask: {', '.join(COUNTED_TYPES)}"
         yield placed.fault("billing.measure", f"'{register.measure}' is of type {register.type}", allowed)
         return
     if register.scale * MILLI != bill.milli_per_count:
         wrong = f"{bill.milli_per_count}, but '{register.measure}' has the scale {register.scale}"
         yield placed.fault("billing.milli_per_count", wrong, f"scale x 1000 = {register.scale * MILLI:f}")
-    bits = WORDS[register.type] * WORD_BITS - (register.type.startswith("s"))
-    if bill.modulus_counts > 1 << bits:
+    most = 100**register.size if register.type == "bcd" else 1 << 8 * bytes_of(register) - register.type.startswith("s")
+    if bill.modulus_counts > most:
         wrong = f"{bill.modulus_counts} does not fit into {register.type}"
-        yield placed.fault("billing.modulus_counts", wrong, f"at most {1 << bits}")
+        yield placed.fault("billing.modulus_counts", wrong, f"at most {most}")
 
 
 def switches(sources: Sources) -> Iterator[Fault]:
@@ -118,7 +132,7 @@ def switches(sources: Sources) -> Iterator[Fault]:
         raw = switch.open_raw + switch.closed_raw + switch.intermediate_raw
         for value in sorted({value for value in raw if raw.count(value) > 1}):
             yield placed.fault("switch", f"raw value {value:#06x} stands for two positions", "each raw value once")
-        if switch.open_value == switch.close_value:
+        if switch.open_value is not None and switch.open_value == switch.close_value:
             wrong = f"{switch.close_value:#06x} for both directions"
             yield placed.fault("switch.close_value", wrong, "a value other than open_value")
 

@@ -5,6 +5,7 @@ Rule: as in `config.schema`, one table at a time. Which keys a protocol has, and
 print them.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
@@ -53,7 +54,7 @@ class BillingTable(Table):
     measure: Measure
     milli_per_count: Annotated[int, Field(ge=1)]
     modulus_counts: Annotated[int, Field(ge=2, le=2**63 - 1)]
-    rates: dict[RateName, Measure] = {}  # rate period -> register that counts in it, read in one block with `measure`
+    rates: Mapping[RateName, Measure] = {}  # rate period -> register that counts in it, in one block with `measure`
 
 
 class SwitchTable(Table):
@@ -127,6 +128,6 @@ class SecretTable(Table):
     """What one meter, or every meter of one profile, wants to hear before it switches. Never printed."""
 
     id: Id  # of a meter or of a profile
-    password: Annotated[str, Field(pattern=PASSWORD_PATTERN, repr=False)] | None = None
-    operator: Annotated[str, Field(pattern=OPERATOR_PATTERN, repr=False)] | None = None
+    password: Annotated[Annotated[str, Field(pattern=PASSWORD_PATTERN)] | None, Field(repr=False)] = None
+    operator: Annotated[Annotated[str, Field(pattern=OPERATOR_PATTERN)] | None, Field(repr=False)] = None
     level: Annotated[int, Field(ge=0, le=0x99)] | None = None

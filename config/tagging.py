@@ -13,7 +13,8 @@ from billing_core.credit_levels import STOPS_HELD
 from billing_core.plan import RATES
 from billing_core.rate_check import STATES as RATE_STATES
 from config.loader import Sources
-from config.schema import MeterRow, ProfileTable, RegisterTable
+from config.profile_schema import ProfileTable, RegisterTable
+from config.schema import MeterRow
 from scada.command import STATES as COMMAND_STATES
 from scada.position import POSITIONS
 from scada.tags import Kind, Tag, TagTable
@@ -149,7 +150,8 @@ def _all_tags(sources: Sources) -> Iterator[Tag]:
 
 def _register_tag(site: str, owner: str, path: tuple[str, ...], profile: ProfileTable, register: RegisterTable) -> Tag:
     position = profile.switch is not None and register.measure == profile.switch.position
-    kind: Kind = "enum" if position else "boolean" if register.type == "bit" else "double"
+    flag = register.type == "bit" or register.mask.bit_count() == 1
+    kind: Kind = "enum" if position else "boolean" if flag else "double"
     return Tag(
         id=tag_id(site, METER, owner, register.measure),
         name=register.measure,

@@ -62,6 +62,7 @@ class Secret:
 
     password: str = field(default="000000", repr=False)  # six digits
     operator: str = field(default="00000000", repr=False)  # eight digits
+    level: int = 0x02  # PA, access level; the profile's where nothing else was said
 
 
 @dataclass(frozen=True, slots=True)

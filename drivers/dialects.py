@@ -11,7 +11,7 @@ from drivers import cjt188, dlt645, dlt645_1997, modbus, modbus_rtu
 from drivers.device import Device
 from drivers.outcome import Exchange
 from drivers.pollplan import Block
-from drivers.profile import Protocol, Switch
+from drivers.profile import NEVER, Protocol, Switch
 from drivers.write_guard import guarded_write
 from scada.position import CLOSED, OPEN
 
@@ -35,7 +35,10 @@ def switch_value(switch: Switch, target: int) -> int:
     """Return what commands a switch to a Dbpos. ValueError for a target that is no command."""
     if target not in (OPEN, CLOSED):
         raise ValueError(f"a switch cannot be commanded to position {target}")
-    return switch.open_value if target == OPEN else switch.close_value
+    value = switch.open_value if target == OPEN else switch.close_value
+    if value == NEVER:
+        raise ValueError(f"position {target} is never commanded remotely")
+    return value
 
 
 def _modbus_read(device: Device, block: Block) -> modbus.Request:

@@ -3,6 +3,7 @@
 Rule: plain frozen data; the loader in `config` makes it from TOML and checks it, the poll plan and the decoder read it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
@@ -23,6 +24,23 @@ WORDS: Final[dict[RegisterType, int]] = {
 POLL_S: Final[dict[PollClass, float]] = {
     "scan": 0.0, "minute": 60.0, "quarter": 900.0, "hour": 3600.0, "day": 86400.0, "connect": 3600.0,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchWords:
+    """How a profile names the commands of a protocol, and what they are on the wire."""
+
+    opening: Mapping[str, int]
+    closing: Mapping[str, int]
+
+
+NEVER: Final = -1  # instead of a command value: this is never done remotely (opening the valve of a gas meter)
+# DL/T 645-2007: N1 of control 1C; the other values of N1 (automatic re-close) are not for an operator who must verify.
+# CJ/T 188: the byte written to A017. A valve that is shut interrupts the supply, as a breaker that is open does.
+SWITCH_WORDS: Final[Mapping[Protocol, SwitchWords]] = {
+    "dlt645-2007": SwitchWords({"trip": 0x1A}, {"close-permit": 0x1B, "direct-close": 0x1C}),
+    "cjt188": SwitchWords({"shut-valve": 0x99}, {"open-valve": 0x55}),
+}
 
 
 @dataclass(frozen=True, slots=True)

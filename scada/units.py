@@ -12,6 +12,7 @@ UNECE_CODE: Final[dict[str, str]] = {
     "kWh": "KWH", "Wh": "WHR", "kW": "KWT", "W": "WTT", "kVA": "KVA", "kvar": "KVR", "kvarh": "K3", "V": "VLT",
     "A": "AMP", "mA": "4K", "Hz": "HTZ", "m3": "MTQ", "m3/h": "MQH", "L": "LTR", "GJ": "GV", "MJ": "3B", "°C": "CEL",
     "t": "TNE", "t/h": "E18", "kPa": "KPA", "MPa": "MPA", "%": "P1", "": "C62", "s": "SEC", "ms": "C26", "d": "DAY",
+    "h": "HUR",
 }  # fmt: skip
 
 

@@ -92,7 +92,7 @@ SLIPS = [  # file, old, new, exactly the faults
         'units = "A", zh = "A相电流"',
         [
             "profiles/abb-b23.toml: registers.CurrentL1.units: unknown key (did you mean 'unit'?); allowed: absent,"
-            " address, deadband, en, function, high, low, measure, order, ratio, scale, type, ... (14 in all)"
+            " address, at, deadband, di, en, function, high, layout, low, mask, measure, ... (21 in all)"
         ],
     ),
     (
@@ -101,8 +101,8 @@ SLIPS = [  # file, old, new, exactly the faults
         'unit = "kwh"',
         [
             "profiles/abb-b23.toml: registers.ActiveEnergyImportTotal.unit: 'kwh'; allowed: a unit of scada.units: kWh,"
-            " Wh, kW, W, kVA, kvar, kvarh, V, A, mA, Hz, m3, m3/h, L, GJ, MJ, °C, t, t/h, kPa, MPa, %, s, ms, d"
-            " (or empty)"
+            " Wh, kW, W, kVA, kvar, kvarh, V, A, mA, Hz, m3, m3/h, L, GJ, MJ, °C, t, t/h, kPa, MPa, %, s, ms, d,"
+            " h (or empty)"
         ],
     ),
     (
@@ -111,8 +111,8 @@ SLIPS = [  # file, old, new, exactly the faults
         "rated_curent_a,",
         [
             "meters.csv: line 1, column 'rated_curent_a': unknown column (did you mean 'rated_current_a'?); allowed:"
-            " building, ct, feeder, floor, gateway, id, max_per_h, name_en, name_zh, profile, protected, pt, ..."
-            " (16 in all)"
+            " address, building, ct, feeder, floor, gateway, id, max_per_h, name_en, name_zh, profile, protected, ..."
+            " (17 in all)"
         ],
     ),
     (

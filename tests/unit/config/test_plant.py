@@ -186,6 +186,7 @@ def test_gas_is_never_closed_remotely(copy: "Copy") -> None:
     """A gas meter with a valve becomes a switch that may be shut and not opened again from afar."""
     text = (copy.folder / "profiles/wattkeeper-demo-1p.toml").read_text(encoding="utf-8")
     switch = text[text.index("[switch]") :].replace('current = "CurrentL1"', "")
+    switch = switch.replace("close_value = 0xAAAA", "")
     copy.append("profiles/wattkeeper-demo-gas.toml", "\n" + switch)
     copy.edit(
         "profiles/wattkeeper-demo-gas.toml",
