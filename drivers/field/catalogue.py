@@ -6,7 +6,9 @@ Rule: data only, light to import; what a fault does is in `drivers.field.faults`
 from dataclasses import dataclass
 from typing import Final, Literal
 
-TargetKind = Literal["none", "gateway", "device", "switch", "counter", "any", "optional", "medium"]
+TargetKind = Literal[
+    "none", "gateway", "device", "switch", "counter", "any", "optional", "medium", "button"
+]  # button: a DL/T 645-2007 meter
 
 HOST: Final = "127.0.0.1"  # the control port is for this machine only
 CONTROL_PORT: Final = 15010  # the default of the configuration
@@ -31,12 +33,27 @@ ORDERS: Final[tuple[Order, ...]] = (
     Order("gateway-kill", "gateway", "", "close a gateway's socket and all its connections"),
     Order("gateway-restore", "gateway", "", "let a killed or hanging gateway listen and answer again"),
     Order("gateway-hang", "gateway", "", "a gateway accepts connections and never answers"),
-    Order("meter-silent", "device", "", "a device does not answer; the rest of its gateway does"),
+    Order("gateway-reset", "gateway", "", "cut a gateway's connections with RST (serial: unplug and plug in)"),
+    Order("gateway-half-open", "gateway", "", "a gateway's present connections die without a word; new ones work"),
+    Order("gateway-black-hole", "gateway", "", "a gateway answers no connection attempt, not even with a refusal"),
+    Order("power-off", "none", "", "cut the power: no line answers, no electricity flows"),
+    Order("power-on", "none", "", "end a power cut: everything comes back in the same moment"),
+    Order("meter-silent", "device", "requests?", "a device does not answer (REQUESTS times), its neighbours do"),
     Order("meter-restore", "device", "", "a silent device answers again"),
     Order("freeze", "device", "", "a device's registers stand still while it goes on counting"),
     Order("unfreeze", "device", "", "a frozen device shows true values again"),
     Order("rollover", "counter", "counts?", "put the billing register COUNTS (default 2) before it rolls over"),
     Order("set-register", "counter", "counts", "put the billing register at COUNTS, as a replaced meter would"),
+    Order("hostile", "device", "class [count]", "spoil (COUNT of) a device's replies, see docs/simulated-field.md"),
+    Order("sensor", "device", "nan|inf|-inf|denormal|off", "float and decimal registers show what is no number"),
+    Order("word-order", "device", "ABCD|CDAB|BADC|DCBA|off", "long registers come in an order unlike the profile's"),
+    Order("jump", "counter", "counts", "let the billing register jump forward by COUNTS"),
+    Order("replace", "counter", "counts?", "another meter in its place: new serial number, register at COUNTS (0)"),
+    Order("same-serial", "device", "device", "a device shows the serial number of another one"),
+    Order("swap", "device", "device", "two devices answer for each other; again: undone"),
+    Order("clock", "device", "seconds", "put a meter's own clock SECONDS ahead (negative: behind)"),
+    Order("press-button", "button", "", "press the button of a meter whose close is permitted"),
+    Order("split-answers", "button", "bytes", "cut a meter's answers into follow-up frames of BYTES; 0 ends it"),
     Order("slow", "any", "ms", "answer after MS milliseconds (a device, or everything behind a gateway); 0 ends it"),
     Order("load", "device", "factor", "multiply a device's own load by FACTOR (1 is normal)"),
     Order("bypass", "device", "percent", "let PERCENT of the load flow around the meter; 0 ends it"),

@@ -4,38 +4,36 @@ Rule: an order that is not understood changes nothing and its answer names what 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from drivers.field.catalogue import BY_NAME, DELAY_MS_MAX, PERMILLE_MAX, Order
+from drivers.field.device_lies import DeviceLies
+from drivers.field.line_faults import LineFaults
 from drivers.field.mechanism import Mechanism
 from drivers.field.model import PERMILLE, Field
 from drivers.field.quantities import quantity_of
+from drivers.field.refusals import number, refuse, whole
 from drivers.field.registers import ratio_of, units_per_count
-from drivers.field.server import SimGateway
+from drivers.field.site import SimLine
 from drivers.field.station import Station
 from drivers.field.views import counter_base
-from scada.errors import Refused
 from scada.position import CLOSED, OPEN, POSITIONS
 
 ROLLOVER_COUNTS: Final = 2  # near enough to be seen to roll over within minutes
-NAMES_SHOWN: Final = 12  # of an unknown target's alternatives
 
 
 class FaultDesk:
     """Takes orders for one field. `order` is the only entrance."""
 
-    def __init__(self, field: Field, gateways: Mapping[str, SimGateway], stations: Mapping[str, Station]) -> None:
+    def __init__(self, field: Field, gateways: Mapping[str, SimLine], stations: Mapping[str, Station]) -> None:
         self._field = field
         self._gateways = gateways
         self._stations = stations
+        self._lines = LineFaults(field, gateways)
+        self._lies = DeviceLies(field, gateways, stations)
         self._orders: dict[str, Callable[[str, str], Any]] = {
             "list": self._list,
             "show": self._show,
-            "gateway-kill": self._kill_gateway,
-            "gateway-restore": self._restore_gateway,
-            "gateway-hang": self._hang_gateway,
-            "meter-silent": lambda target, _: self._set(target, silent=True),
-            "meter-restore": lambda target, _: self._set(target, silent=False),
             "freeze": lambda target, _: self._stations[target].freeze(True),
             "unfreeze": lambda target, _: self._stations[target].freeze(False),
             "rollover": self._roll_over,
@@ -53,6 +51,8 @@ class FaultDesk:
             "supply-off": lambda target, _: self._field.supply.update({target: False}),
             "supply-on": lambda target, _: self._field.supply.update({target: True}),
             "clear": self._clear,
+            **self._lines.orders,
+            **self._lies.orders,
         }
 
     @property
@@ -63,7 +63,7 @@ class FaultDesk:
         """Carry out one order and return its answer, {} when there is nothing to tell; Refused says what is allowed."""
         order = BY_NAME.get(name)
         if order is None:
-            _refuse(f"unknown order {name!r}", BY_NAME)
+            refuse(f"unknown order {name!r}", BY_NAME)
         self._check(order, target, value)
         answer = self._orders[name](target, value)
         if isinstance(answer, Awaitable):
@@ -74,13 +74,13 @@ class FaultDesk:
         allowed = self._targets(order)
         if order.target == "none" or (order.target == "optional" and not target):
             if target:
-                _refuse(f"{order.name} takes no target", ())
+                refuse(f"{order.name} takes no target", ())
         elif target not in allowed:
-            _refuse(f"{order.name}: unknown target {target!r}", allowed)
+            refuse(f"{order.name}: unknown target {target!r}", allowed)
         if value and not order.value:
-            _refuse(f"{order.name} takes no value", ())
+            refuse(f"{order.name} takes no value", ())
         if order.value and not order.value.endswith("?") and not value:
-            _refuse(f"{order.name} needs a value: {order.value}", ())
+            refuse(f"{order.name} needs a value: {order.value}", ())
 
     def _targets(self, order: Order) -> list[str]:
         """Return the names an order may take."""
@@ -89,6 +89,7 @@ class FaultDesk:
             "none": [],
             "gateway": list(self._gateways),
             "device": list(self._stations),
+            "button": [device for device, station in stations if station.profile.protocol == "dlt645-2007"],
             "switch": [device for device, station in stations if station.profile.switch is not None],
             "counter": [device for device, station in stations if station.profile.billing is not None],
             "any": [*self._gateways, *self._stations],
@@ -100,8 +101,8 @@ class FaultDesk:
 
     def _list(self, _target: str, _value: str) -> dict[str, Any]:
         return {
-            "gateways": {name: _gateway_faults(gateway) for name, gateway in self._gateways.items()},
-            "devices": {name: _device_faults(station) for name, station in self._stations.items()},
+            "gateways": {name: self._lines.active(name) for name in self._gateways},
+            "devices": {name: self._device_faults(name) for name in self._stations},
             "supply": dict(self._field.supply),
         }
 
@@ -111,7 +112,7 @@ class FaultDesk:
         shown: dict[str, Any] = {
             "live": state.live,
             "rate": state.rate_milli / 1000.0,  # W, L/h or kg/h
-            "faults": _device_faults(station),
+            "faults": self._device_faults(target),
         }
         if mechanism is not None:
             shown |= {"position": POSITIONS[mechanism.position], "contact": mechanism.contact}
@@ -121,18 +122,8 @@ class FaultDesk:
 
     # ---- communication ------------------------------------------------------------------------------------------
 
-    async def _kill_gateway(self, target: str, _value: str) -> None:
-        await self._gateways[target].stop()
-
-    async def _restore_gateway(self, target: str, _value: str) -> None:
-        self._gateways[target].line.hangs = False
-        await self._gateways[target].start()
-
-    def _hang_gateway(self, target: str, _value: str) -> None:
-        self._gateways[target].line.hangs = True
-
     def _slow(self, target: str, value: str) -> None:
-        delay_ms = _number(value, "milliseconds", 0, DELAY_MS_MAX)
+        delay_ms = number(value, "milliseconds", 0, DELAY_MS_MAX)
         place = self._gateways[target].line if target in self._gateways else self._stations[target]
         place.delay_ms = int(delay_ms)
 
@@ -145,23 +136,23 @@ class FaultDesk:
     def _roll_over(self, target: str, value: str) -> None:
         billing = self._stations[target].profile.billing
         assert billing is not None  # _check lets only counters pass
-        before = _whole(value or str(ROLLOVER_COUNTS), 1, billing.modulus_counts - 1)
+        before = whole(value or str(ROLLOVER_COUNTS), 1, billing.modulus_counts - 1)
         self._put_register(target, billing.modulus_counts - before)
 
     def _set_register(self, target: str, value: str) -> None:
         billing = self._stations[target].profile.billing
         assert billing is not None  # _check lets only counters pass
-        self._put_register(target, _whole(value, 0, billing.modulus_counts - 1))
+        self._put_register(target, whole(value, 0, billing.modulus_counts - 1))
 
     def _put_register(self, target: str, counts: int) -> None:
         self._field.put_counter(target, counts)
 
     def _load(self, target: str, value: str) -> None:
-        factor = _number(value, "factor", 0, PERMILLE_MAX / PERMILLE)
+        factor = number(value, "factor", 0, PERMILLE_MAX / PERMILLE)
         self._stations[target].state.load_permille = round(factor * PERMILLE)
 
     def _bypass(self, target: str, value: str) -> None:
-        self._stations[target].state.bypass_permille = round(_number(value, "percent", 0, 100) * 10)
+        self._stations[target].state.bypass_permille = round(number(value, "percent", 0, 100) * 10)
 
     # ---- switching ----------------------------------------------------------------------------------------------
 
@@ -182,24 +173,31 @@ class FaultDesk:
         elif value in ("", "open"):
             self._mechanism(target).weld = "open"
         else:
-            _refuse(f"weld: {value!r} is no position", ("open", "closed"))
+            refuse(f"weld: {value!r} is no position", ("open", "closed"))
 
     # ---- ending -------------------------------------------------------------------------------------------------
 
     async def _clear(self, target: str, _value: str) -> None:
-        for name, gateway in self._gateways.items():
+        for name in self._gateways:
             if target in ("", name):
-                gateway.line.hangs, gateway.line.delay_ms = False, 0
-                await gateway.start()
+                await self._lines.clear(name)
         for name, station in self._stations.items():
             if target in ("", name):
                 _repair(station)
+                self._lies.clear(name)
         if not target:
             self._field.supply.update(dict.fromkeys(self._field.supply, True))
 
+    def close(self) -> None:
+        """Give back what faults hold."""
+        self._lines.close()
+
+    def _device_faults(self, name: str) -> list[str]:
+        return self._lies.active(name) + _faults_of(self._stations[name])
+
 
 def _repair(station: Station) -> None:
-    station.silent = station.refuses = station.mute = False
+    station.refuses = station.mute = False
     station.delay_ms = 0
     station.freeze(False)
     station.state.load_permille, station.state.bypass_permille = PERMILLE, 0
@@ -207,16 +205,9 @@ def _repair(station: Station) -> None:
         station.state.mechanism.clear_faults()
 
 
-def _gateway_faults(gateway: SimGateway) -> list[str]:
-    line = gateway.line
-    active = {"killed": not gateway.listening, "hangs": line.hangs, f"slow {line.delay_ms} ms": line.delay_ms > 0}
-    return [name for name, on in active.items() if on]
-
-
-def _device_faults(station: Station) -> list[str]:
+def _faults_of(station: Station) -> list[str]:
     state, mechanism = station.state, station.state.mechanism
     active = {
-        "silent": station.silent,
         "frozen": station.frozen,
         "refuse-command": station.refuses,
         "mute-command": station.mute,
@@ -240,28 +231,3 @@ def _counts(station: Station) -> int:
     quantity = quantity_of(register)
     per_count = units_per_count(register, ratio_of(station.state.meter.device, register.ratio))
     return counter_base(station.state, quantity) // (quantity.base_per_unit * per_count)
-
-
-def _number(text: str, what: str, low: float, high: float) -> float:
-    """Read a number of an order; Refused names the range."""
-    try:
-        number = float(text)
-    except ValueError:
-        _refuse(f"{text!r} is not a number of {what}", (f"{low:g} to {high:g}",))
-    if not low <= number <= high:
-        _refuse(f"{text} {what} is out of range", (f"{low:g} to {high:g}",))
-    return number
-
-
-def _whole(text: str, low: int, high: int) -> int:
-    """Read whole counts of an order; a float would lose the last digits of a 64 bit register."""
-    if not text.isdecimal() or not low <= int(text) <= high:
-        _refuse(f"{text!r} is no number of counts in range", (f"{low} to {high}",))
-    return int(text)
-
-
-def _refuse(wrong: str, allowed: Any) -> NoReturn:
-    """Refuse an order, naming what would be allowed."""
-    names = list(allowed)
-    more = f", ... ({len(names)} in all)" if len(names) > NAMES_SHOWN else ""
-    raise Refused("field.order", f"{wrong}; allowed: {', '.join(names[:NAMES_SHOWN]) or 'nothing'}{more}")

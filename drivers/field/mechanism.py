@@ -12,6 +12,8 @@ Weld = Literal["", "open", "closed"]
 
 TRAVEL_MS_MIN: Final = 300  # small breakers with a motor drive need 0.3 to 1 s
 TRAVEL_MS_SPAN: Final = 700
+VALVE_MS_MIN: Final = 5000  # valves of water, gas and heat meters turn for 5 to 30 s
+VALVE_MS_SPAN: Final = 5000
 NS_PER_MS: Final = 1_000_000
 
 
@@ -20,10 +22,11 @@ class Mechanism:
 
     __slots__ = ("_due_mono_ns", "_target", "contact", "position", "stuck_closed", "stuck_open", "travel_ns", "weld")
 
-    def __init__(self, seed: int, closed: bool = True) -> None:
+    def __init__(self, seed: int, closed: bool = True, valve: bool = False) -> None:
         self.position = CLOSED if closed else OPEN
         self.contact = closed
-        self.travel_ns = (TRAVEL_MS_MIN + mix(seed, 7) % TRAVEL_MS_SPAN) * NS_PER_MS
+        least, span = (VALVE_MS_MIN, VALVE_MS_SPAN) if valve else (TRAVEL_MS_MIN, TRAVEL_MS_SPAN)
+        self.travel_ns = (least + mix(seed, 7) % span) * NS_PER_MS
         self.stuck_closed = False  # fault: a trip is accepted and nothing moves
         self.stuck_open = False  # fault: a close is accepted and nothing moves
         self.weld: Weld = ""  # fault: the contact stays closed; the word is what the position shows after a trip

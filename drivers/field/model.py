@@ -67,7 +67,9 @@ class MeterState:
         self.main, unit_base = counted_unit(meter.device.profile)
         self.parent: MeterState | None = None
         self.below: list[MeterState] = []  # meters of the same medium that it measures together
-        self.mechanism = Mechanism(meter.seed, meter.closed) if meter.device.profile.switch else None
+        profile = meter.device.profile
+        valve = profile.protocol == "cjt188"
+        self.mechanism = Mechanism(meter.seed, meter.closed, valve) if profile.switch else None
         self.own_milli = round(meter.nominal * 1000.0 * (1.0 if meter.medium == "electricity" else float(unit_base)))
         self.nominal_milli = self.own_milli  # with what is below; set when the tree is known
         self.noise = Noise(meter.seed)
@@ -124,6 +126,15 @@ class Field:
         self._last_utc_ns: int | None = None
         self.mono_ns = 0
 
+    @property
+    def utc_ns(self) -> int:
+        """Plant time of the last step; 0 before the first."""
+        return self._last_utc_ns or 0
+
+    @property
+    def zone(self) -> tzinfo:
+        return self._zone
+
     def step(self, utc_ns: int, mono_ns: int) -> None:
         """Count what flowed since the last step, then move mechanisms and loads to this instant.
 
@@ -161,6 +172,13 @@ class Field:
         state = self.states[device]
         state.counted = state.counted_at(counts)
         state.counted_rates = [state.counted, 0, 0, 0, 0]
+
+    def add_counts(self, device: str, counts: int) -> None:
+        """Let the billing register of a meter jump forward; the jump stands in the first rate register."""
+        state = self.states[device]
+        jump = state.counted_at(counts)
+        state.counted += jump
+        state.counted_rates[0] += jump
 
     def latch(self) -> None:
         """Let the registers show what has been counted.

@@ -1,19 +1,23 @@
-"""Encode measures into Modbus words: the inverse of a profile's type, order, scale and ratio.
+"""Encode measures into Modbus words and meter bytes: the inverse of a profile's type, order, scale and ratio.
 
 Rule: nothing here knows a meter; the profile's Register is the whole truth about the wire.
 """
 
 import math
 import struct
+from datetime import datetime
 from fractions import Fraction
 from typing import Final
 
+from drivers.cjt188_words import UNIT_CODES, UNITS, unit_factor
 from drivers.device import Device
 from drivers.profile import Ratio, Register, RegisterType, WordOrder
 
 _FLOAT: Final = struct.Struct(">f")
 _FLOAT_MAX: Final = 3.4028234663852886e38  # largest finite IEEE 754 binary32
 WORD_BITS: Final = 16
+BCD_SIGN: Final = 0x80  # of the highest byte (DL/T 645-2007, annex A)
+SIGNED_DIGIT: Final = 8
 
 # type -> (smallest, largest) raw value of the integer types
 RANGES: Final[dict[RegisterType, tuple[int, int]]] = {
@@ -76,8 +80,61 @@ def encode_value(register: Register, value: float, units_per_count: float) -> tu
     raw = value / units_per_count
     if register.type == "f32":
         return encode_float(register, raw)
-    low, high = RANGES[register.type]
-    return encode_counts(register, min(max(math.floor(raw + 0.5), low), high))
+    return encode_counts(register, rounded(register, raw))
+
+
+def rounded(register: Register, raw: float) -> int:
+    """Round an analog value in counts to the nearest one and hold it at the ends of the type, as meters do."""
+    low, high = limits(register)
+    return min(max(math.floor(raw + 0.5), low), high)
+
+
+def limits(register: Register) -> tuple[int, int]:
+    """Return the smallest and the largest count that an integer or decimal register can show."""
+    digits = 2 * register.size
+    if register.type == "bcd":
+        return 0, 10**digits - 1
+    if register.type == "sbcd":
+        largest = SIGNED_DIGIT * 10 ** (digits - 1) - 1  # the top bit is the sign: the first digit ends at 7
+        return -largest, largest
+    return RANGES[register.type]
+
+
+def encode_bcd(counts: int, size: int, signed: bool = False) -> bytes:
+    """Encode packed decimal digits, lowest byte first; digits that do not fit are lost, as in a counter."""
+    digits = abs(counts) % 10 ** (2 * size)
+    data = bytearray.fromhex(f"{digits:0{2 * size}d}")
+    if signed:
+        data[0] = data[0] & ~BCD_SIGN | (BCD_SIGN if counts < 0 else 0)
+    return bytes(reversed(data))
+
+
+def encode_clock(layout: str, moment: datetime) -> bytes:
+    """Encode a date and time as the layout of a clock register says: one letter a byte in wire order, "-" is 0."""
+    parts = {
+        "s": moment.second, "m": moment.minute, "h": moment.hour, "w": moment.isoweekday() % 7, "D": moment.day,
+        "M": moment.month, "Y": moment.year % 100, "C": moment.year // 100, "-": 0,
+    }  # fmt: skip
+    return b"".join(encode_bcd(parts[letter], 1) for letter in layout)
+
+
+def encode(register: Register, raw: int | float) -> bytes:
+    """Encode the raw value of any register but a clock into its payload bytes; analog values are whole counts here."""
+    if register.type in ("bcd", "sbcd"):
+        return encode_bcd(int(raw), register.size, register.type == "sbcd")
+    words = encode_float(register, float(raw)) if register.type == "f32" else encode_counts(register, int(raw))
+    return b"".join(word.to_bytes(2, "big") for word in words)
+
+
+def unit_code(unit: str) -> int:
+    """Return the unit byte of CJ/T 188 under which one count of a register in `unit` is one count on the wire.
+
+    ValueError when the annex has none, as for bar or °C.
+    """
+    for code in UNIT_CODES if unit in UNITS else ():
+        if unit_factor(code, unit) == 1:
+            return code
+    raise ValueError(f"CJ/T 188 has no unit code for {unit!r}")
 
 
 def units_per_count(register: Register, ratio: int) -> Fraction:

@@ -1,4 +1,4 @@
-"""The room "field": a simulated park that speaks real Modbus TCP, and keeps its registers over a restart.
+"""The room "field": a simulated park that speaks what its meters speak, and keeps its registers over a restart.
 
 Rule: a register is on disk before any client can read it, so that even a killed field comes back with every register
 at least where it was last seen.
@@ -18,7 +18,7 @@ from drivers.device import Gateway
 from drivers.field.control import ControlPort
 from drivers.field.faults import FaultDesk
 from drivers.field.model import Field, SimMeter
-from drivers.field.server import SimGateway
+from drivers.field.site import line_of
 from drivers.field.station import Station
 from scada.clock import Clock
 from scada.errors import WattkeeperError
@@ -69,6 +69,7 @@ class SimulatedPark:
         control_port: int,
         timezone: str,
         unknown_silent: bool,
+        run: Path,
     ) -> None:
         self._clock = clock
         self._registers = registers
@@ -77,7 +78,7 @@ class SimulatedPark:
         self.field.restore(registers.load())
         self.stations = {device: Station(self.field, state) for device, state in self.field.states.items()}
         self.gateways = {
-            gateway.id: SimGateway(gateway, _behind(gateway.id, self.stations), unknown_silent) for gateway in gateways
+            gateway.id: line_of(gateway, self.stations.values(), unknown_silent, run) for gateway in gateways
         }
         self.desk = FaultDesk(self.field, self.gateways, self.stations)
         self.control = ControlPort(self.desk, control_port)
@@ -110,6 +111,7 @@ class SimulatedPark:
             for gateway in self.gateways.values():
                 await gateway.start()
                 started.push_async_callback(gateway.stop)
+            started.callback(self.desk.close)
             await self.control.start()
             started.push_async_callback(self.control.stop)
             logger.info("{} meters behind {} gateways", len(self.stations), len(self.gateways))
@@ -130,12 +132,6 @@ class SimulatedPark:
                 continue
 
 
-def _behind(gateway: str, stations: dict[str, Station]) -> dict[int, Station]:
-    """Return unit id -> station of one gateway."""
-    mine = [s for s in stations.values() if s.state.meter.device.gateway == gateway]
-    return {station.state.meter.device.unit: station for station in mine}
-
-
 async def run_field(
     room: Room,
     gateways: Sequence[Gateway],
@@ -150,5 +146,5 @@ async def run_field(
     unknown_silent  a gateway says nothing for a unit id it does not know, instead of exception 0B
     """
     registers = RegisterFile(room.data.run / "field.json")
-    park = SimulatedPark(room.clock, registers, gateways, meters, control_port, timezone, unknown_silent)
+    park = SimulatedPark(room.clock, registers, gateways, meters, control_port, timezone, unknown_silent, room.data.run)
     await park.live(room.stop)

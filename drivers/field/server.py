@@ -7,6 +7,8 @@ Rule: nothing here computes a value; a station answers or refuses.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,20 +20,21 @@ from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.device import Gateway
-from drivers.field.station import (
+from drivers.field.modbus_slave import (
     DEVICE_BUSY,
     ILLEGAL_FUNCTION,
     ILLEGAL_VALUE,
     TARGET_FAILED,
     WRITES,
+    ModbusSlave,
     Refusal,
-    Station,
 )
 from scada.errors import WattkeeperError
 
 QUEUE_MAX: Final = 32  # requests a common gateway keeps for one line (Moxa MGate manual)
 FRAME_MAX: Final = 260  # MBAP header and the longest PDU
 MBAP_BYTES: Final = 7
+ABORT: Final = struct.pack("ii", 1, 0)  # SO_LINGER 0: close() sends RST
 FUNCTIONS: Final = frozenset((1, 2, 3, 4, *WRITES))
 # pymodbus wants a data store of its own; ours answers instead (Connection never asks the server's).
 _UNUSED: Final = SimDevice(0, SimData(0, datatype=DataType.REGISTERS))
@@ -40,19 +43,20 @@ _UNUSED: Final = SimDevice(0, SimData(0, datatype=DataType.REGISTERS))
 class Line:
     """The serial line behind a gateway, in the shape in which pymodbus asks a data store."""
 
-    def __init__(self, stations: Mapping[int, Station], unknown_silent: bool) -> None:
-        self.stations = stations
+    def __init__(self, slaves: Mapping[int, ModbusSlave], unknown_silent: bool) -> None:
+        self.units = slaves
         self.hangs = False
         self.delay_ms = 0
         self._unknown_silent = unknown_silent
 
     async def answer(self, request: Any) -> Any | None:
         """Return the response to a request, or None for silence."""
-        station = self.stations.get(request.dev_id)
+        slave = self.units.get(request.dev_id)
+        station = slave.station if slave is not None else None
         delay_ms = self.delay_ms + (station.delay_ms if station is not None else 0)
         if delay_ms:
             await asyncio.sleep(delay_ms / 1000.0)
-        if self.hangs or (station is not None and station.silent):
+        if self.hangs or (station is not None and not station.answers()):
             return None
         if station is None:
             return None if self._unknown_silent else ExceptionResponse(request.function_code, TARGET_FAILED)
@@ -64,14 +68,14 @@ class Line:
     async def async_getValues(self, unit: int, function: int, address: int, count: int = 1) -> list[int] | ExcCodes:
         """Read for pymodbus: words, or bits as 0 and 1."""
         try:
-            return self.stations[unit].read(function, address, count)
+            return self.units[unit].read(function, address, count)
         except Refusal as refusal:
             return ExcCodes(refusal.code)
 
     async def async_setValues(self, unit: int, function: int, address: int, values: Sequence[int]) -> ExcCodes | None:
         """Write for pymodbus."""
         try:
-            self.stations[unit].write(function, address, values)
+            self.units[unit].write(function, address, values)
         except Refusal as refusal:
             return ExcCodes(refusal.code)
         return None
@@ -85,21 +89,27 @@ class Connection(ServerRequestHandler):  # type: ignore[misc]
         self.recv_buffer: bytes = b""
         self.max_buffer_size = QUEUE_MAX * FRAME_MAX
         self._line = owner.line
+        self._clients = owner.clients
+        self.lost = False  # half-open: nothing goes through any more, and nobody says so
         self._waiting: asyncio.Queue[Any] = asyncio.Queue(QUEUE_MAX)
         self._worker: asyncio.Task[None] | None = None
 
     def callback_connected(self) -> None:
         super().callback_connected()
+        self._clients.add(self)
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     def callback_disconnected(self, exc: Exception | None) -> None:
         super().callback_disconnected(exc)
+        self._clients.discard(self)
         if self._worker is not None:
             self._worker.cancel()
             self._worker = None
 
     def callback_data(self, data: bytes, addr: Any = None) -> int:
         """Queue every whole frame of the buffer; return how many bytes were used."""
+        if self.lost:
+            return len(data)
         used = 0
         while True:
             try:
@@ -128,13 +138,33 @@ class Connection(ServerRequestHandler):  # type: ignore[misc]
             request = await self._waiting.get()
             response = await self._line.answer(request)
             if response is not None:
-                self._respond(request, response)
+                await self._speak(request, response)
+
+    async def _speak(self, request: Any, response: Any) -> None:
+        """Send the response, or what the device has been told to make of it."""
+        slave = self._line.units.get(request.dev_id)
+        if slave is None:
+            self._respond(request, response)
+            return
+        response.transaction_id, response.dev_id = request.transaction_id, request.dev_id
+        asked, reply = (bytes(self.framer.buildFrame(pdu)) for pdu in (request, response))
+        for pause_s, data in slave.mouth.speak(slave.station.lie, "mbap", asked, reply):
+            if pause_s:
+                await asyncio.sleep(pause_s)
+            if self.transport is not None and not self._line.hangs and not self.lost:
+                self.send(data)
 
     def _respond(self, request: Any, response: Any) -> None:
-        if self.transport is None or self._line.hangs:
+        if self.transport is None or self._line.hangs or self.lost:
             return
         response.transaction_id, response.dev_id = request.transaction_id, request.dev_id
         self.server_send(response, None)
+
+    def abort(self) -> None:
+        """Cut the connection with RST."""
+        if self.transport is not None:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+            self.transport.abort()
 
 
 def _undecodable(function: int) -> Any:
@@ -148,6 +178,7 @@ class GatewayServer(ModbusTcpServer):  # type: ignore[misc]
     def __init__(self, address: tuple[str, int], line: Line) -> None:
         super().__init__(_UNUSED, address=address)
         self.line = line
+        self.clients: set[Connection] = set()
 
     def callback_new_connection(self) -> Connection:
         return Connection(self)
@@ -156,9 +187,10 @@ class GatewayServer(ModbusTcpServer):  # type: ignore[misc]
 class SimGateway:
     """One gateway of the field that can be started, killed and restored."""
 
-    def __init__(self, gateway: Gateway, stations: Mapping[int, Station], unknown_silent: bool = False) -> None:
+    def __init__(self, gateway: Gateway, slaves: Sequence[ModbusSlave], unknown_silent: bool = False) -> None:
         self.gateway = gateway
-        self.line = Line(stations, unknown_silent)
+        self.slaves = {slave.device_id: slave for slave in slaves}
+        self.line = Line({slave.address: slave for slave in slaves}, unknown_silent)
         self._server: GatewayServer | None = None
 
     @property
@@ -182,3 +214,13 @@ class SimGateway:
         if self._server is not None:
             server, self._server = self._server, None
             await server.shutdown()
+
+    async def reset(self) -> None:
+        """Cut every connection with RST."""
+        for client in list(self._server.clients if self._server is not None else ()):
+            client.abort()
+
+    def lose(self) -> None:
+        """Let the present connections die without a word: nothing goes through, and they are not closed."""
+        for client in self._server.clients if self._server is not None else ():
+            client.lost = True

@@ -125,7 +125,7 @@ class ParkDriver:
         self.gateways = (Gateway("g1", "127.0.0.1", first), Gateway("g2", "127.0.0.1", second))
         self.park = SimulatedPark(
             self.clock, RegisterFile(folder / "field.json"), self.gateways, meters, self.control_port, "Asia/Shanghai",
-            unknown_silent,
+            unknown_silent, folder,
         )  # fmt: skip
         self.step()
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from drivers.device import Device
+from drivers.field.modbus_slave import ModbusSlave
 from drivers.field.model import PER_BASE_UNIT, Field, SimMeter
 from drivers.field.quantities import quantity_of
 from drivers.field.shapes import OCTAVES, SHAPES, Noise, levels
@@ -278,7 +279,7 @@ def test_rate_registers_follow_the_meters_own_table() -> None:
     again = Field([SimMeter(device, 6000.0, shape="flat", rate_minutes=minutes)], ZONE)
     again.restore(field.snapshot())
     assert again.states["m"].shown_rates == tuple(parts)
-    words = Station(field, state).read(3, 0, 12)
+    words = ModbusSlave(Station(field, state)).read(3, 0, 12)
     total, *rates = (words[at] << 16 | words[at + 1] for at in range(0, 12, 2))
     assert rates == [part // (10 * PER_BASE_UNIT) for part in parts]
     assert 0 <= total - sum(rates) <= 1

@@ -10,6 +10,7 @@ import config
 from config import assembly, loader
 from drivers.decode import Decoder
 from drivers.device import Device
+from drivers.field.modbus_slave import ModbusSlave
 from drivers.field.model import Field, SimMeter
 from drivers.field.quantities import COUNTERS, quantity_of
 from drivers.field.registers import ratio_of
@@ -27,7 +28,7 @@ FLOAT_RELATIVE = 1e-6  # binary32 carries 24 bits
 
 
 def payload(station: Station, function: int, address: int, count: int) -> bytes:
-    words = station.read(function, address, count)
+    words = ModbusSlave(station).read(function, address, count)
     if function in (3, 4):
         return struct.pack(f">{count}H", *words)
     bits = sum(bit << at for at, bit in enumerate(words))
