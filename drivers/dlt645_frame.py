@@ -27,6 +27,11 @@ REFUSED: Final = 0x40
 MORE: Final = 0x20  # a follow-up frame exists
 FUNCTION: Final = 0x1F
 
+# Every byte that C may be: a question carries no flags. What starts with another is noise that looks like a frame.
+CONTROLS: Final = frozenset(range(256)) - frozenset(
+    control for control in range(FROM_METER) if control & (REFUSED | MORE)
+)
+
 ADDRESS_DIGITS: Final = 12
 ANY: Final = 0xAA  # wildcard byte of an address
 BROADCAST: Final = bytes((0x99,)) * 6
@@ -135,11 +140,9 @@ class FrameScanner:
             if start > at:
                 self.noise_bytes += start - at - stream.count(WAKE, at, start)
             at = start
-            if size - at < 8:
+            if size - at < DATA_AT:
                 break
-            if stream[at + 7] == START:
-                if size - at < DATA_AT:
-                    break
+            if stream[at + 7] == START and stream[at + 8] in CONTROLS:
                 end = at + FRAME_MIN + stream[at + 9]
                 wrong = _wrong(stream, at, end)
                 if wrong is None:
