@@ -63,11 +63,10 @@ def _cjt188_read(device: Device, block: Block) -> Question:
 
 
 def _cjt188_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
-    """Make the valve command. ValueError for opening gas, whatever type the meter shows."""
-    value = switch_value(switch, target)
-    if device.profile.medium == "gas" and value == cjt188.VALVE_OPEN:
+    """Make the valve command; CLOSED lets it flow. ValueError for gas then, whatever type and value the profile has."""
+    if device.profile.medium == "gas" and target == CLOSED:
         raise ValueError(f"{device.id}: a gas valve is opened on site after a leak check, never from afar")
-    return cjt188.set_valve(cjt188.station_of(device), value)
+    return cjt188.set_valve(cjt188.station_of(device), switch_value(switch, target))
 
 
 def _dlt645_read(device: Device, block: Block) -> Question:

@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import Final
 
 from drivers.explain import Field
-from drivers.modbus import EXCEPTION_BIT, HEAD_BYTES, MBAP_BYTES
+from drivers.modbus import (
+    EXCEPTION_BIT,
+    HEAD_BYTES,
+    IDENTIFY,
+    MBAP_BYTES,
+    MEI_IDENTIFY,
+    MORE_FOLLOWS,
+    PART_BYTES,
+)
+from drivers.modbus_identity import OBJECT_NAMES
 from drivers.modbus_rtu import crc16
 
 FUNCTIONS: Final[dict[int, tuple[str, str]]] = {
@@ -38,6 +47,12 @@ EXCEPTION_NAMES: Final[dict[int, tuple[str, str]]] = {
     0x08: ("存储奇偶校验错", "memory parity error"),
     0x0A: ("网关路径不可用", "gateway path unavailable"),
     0x0B: ("网关目标设备无响应", "gateway target failed to respond"),
+}
+ACCESS_NAMES: Final[dict[int, tuple[str, str]]] = {
+    1: ("基本", "basic"),
+    2: ("常规", "regular"),
+    3: ("扩展", "extended"),
+    4: ("单个对象", "one object"),
 }
 READS: Final = frozenset({1, 2, 3, 4})
 SINGLE_WRITES: Final = frozenset({5, 6})
@@ -110,6 +125,10 @@ def _request(function: int, pdu: bytes) -> Iterator[Field]:
         yield Field(at, 1, "字节数", "byte count", str(pdu[at]), wrong=pdu[at] != len(pdu) - at - 1)
         yield _data(pdu, at + 1, bits=function == 15)
         return
+    if function == IDENTIFY and len(pdu) >= 4 and pdu[1] == MEI_IDENTIFY:
+        yield _access(pdu)
+        yield Field(3, 1, "起始对象", "first object", str(pdu[3]))
+        at = 4
     yield from _left(pdu, at)
 
 
@@ -124,7 +143,33 @@ def _reply(function: int, pdu: bytes) -> Iterator[Field]:
         yield _word(pdu, 3, *(("写入值", "value") if function in SINGLE_WRITES else ("数量", "count")))
         yield from _left(pdu, 5)
         return
+    if function == IDENTIFY and len(pdu) > PART_BYTES and pdu[1] == MEI_IDENTIFY:
+        yield from _identification(pdu)
+        return
     yield from _left(pdu, 1)
+
+
+def _identification(pdu: bytes) -> Iterator[Field]:
+    yield _access(pdu)
+    more = ("有", "yes") if pdu[4] == MORE_FOLLOWS else ("无", "no")
+    yield Field(3, 1, "一致性级别", "conformity", f"{pdu[3]:02X}")
+    yield Field(4, 1, "后续对象", "more follows", more[1], more[0], wrong=pdu[4] not in (0, MORE_FOLLOWS))
+    yield Field(5, 1, "下一对象", "next object", str(pdu[5]))
+    yield Field(6, 1, "对象数", "number of objects", str(pdu[6]))
+    at = 1 + PART_BYTES
+    for _ in range(pdu[6]):
+        if len(pdu) < at + 2 or len(pdu) < at + 2 + pdu[at + 1]:
+            break
+        zh, en = OBJECT_NAMES.get(pdu[at], (f"对象 {pdu[at]}", f"object {pdu[at]}"))
+        size = 2 + pdu[at + 1]
+        yield Field(at, size, zh, en, pdu[at + 2 : at + size].decode("ascii", "backslashreplace"))
+        at += size
+    yield from _left(pdu, at)
+
+
+def _access(pdu: bytes) -> Field:
+    zh, en = ACCESS_NAMES.get(pdu[2], ("未知", "unknown"))
+    return Field(1, 2, "读取方式", "access", f"{pdu[1]:02X} {pdu[2]:02X} {en}", f"{pdu[1]:02X} {pdu[2]:02X} {zh}")
 
 
 def _address(pdu: bytes, at: int) -> Field:

@@ -15,9 +15,12 @@ from drivers.modbus import (
     Request,
     Violation,
     check_reply,
+    identify_request,
     read_request,
+    read_write_request,
     write_request,
 )
+from drivers.modbus_identity import next_request, objects, objects_bytes
 
 TRANSACTION = 0x1234
 REQUESTS: dict[str, tuple[Request, bytes]] = {
@@ -29,7 +32,11 @@ REQUESTS: dict[str, tuple[Request, bytes]] = {
     "coil": (write_request(5, 5, 1, [1]), b"\x05\x00\x01\xff\x00"),
     "register": (write_request(5, 6, 13, [0xFF00]), b"\x06\x00\x0d\xff\x00"),
     "registers": (write_request(5, 16, 13, [1, 2]), b"\x10\x00\x0d\x00\x02"),
+    "many coils": (write_request(5, 15, 13, [1, 0, 1]), b"\x0f\x00\x0d\x00\x03"),
+    "read and write": (read_write_request(5, 16, 2, 13, [1]), b"\x17\x04\x00\x12\xd6\x87"),
 }
+WHO = identify_request(5)
+WHO_PDU = b"\x2b\x0e\x01\x01\x00\x00\x02\x00\x03ABC\x01\x00"
 
 
 def frame(pdu: bytes, transaction: int = TRANSACTION, unit: int = 5) -> bytes:
@@ -72,7 +79,7 @@ def test_every_byte_value_in_every_field(name: str) -> None:
     request, pdu = REQUESTS[name]
     right = frame(pdu)
     assert isinstance(check_reply(request, TRANSACTION, right), Reply)
-    payload_from = len(right) if request.writes else 9
+    payload_from = request.payload_at
     for at in range(payload_from):
         for value in set(range(256)) - {right[at]}:
             changed = right[:at] + bytes((value,)) + right[at + 1 :]
@@ -145,3 +152,24 @@ def test_an_illegal_read_is_refused(function: int, count: int) -> None:
 def test_an_illegal_write_is_refused(unit: int, function: int, values: list[int]) -> None:
     with pytest.raises(ValueError, match="unit"):
         write_request(unit, function, 0, values)
+
+
+def test_every_byte_value_in_every_field_of_an_identification() -> None:
+    """Only the objects and what the device says of itself may differ; an object's length only if all still fit."""
+    right = frame(WHO_PDU)
+    assert check_reply(WHO, TRANSACTION, right) == Reply(WHO_PDU[1:])
+    free = {10, 12, *range(14, 20)}  # conformity, next object (none follows), object 0 with its text, object 1
+    for at in set(range(len(right))) - free:
+        for value in set(range(256)) - {right[at]}:
+            changed = right[:at] + bytes((value,)) + right[at + 1 :]
+            assert not isinstance(check_reply(WHO, TRANSACTION, changed), Reply), (at, value)
+
+
+@given(st.binary(max_size=254))
+def test_any_part_of_an_identification_is_read_to_its_end_or_refused(part: bytes) -> None:
+    judged = check_reply(WHO, TRANSACTION, frame(b"\x2b" + part))
+    if isinstance(judged, Reply):
+        texts = objects(objects_bytes(judged.payload))
+        assert len(texts) <= part[5]
+        following = next_request(WHO, judged.payload)
+        assert following is None or following.wire_tail[-1] > WHO.wire_tail[-1]

@@ -4,7 +4,8 @@ import pytest
 
 from drivers.explain import Field, shown
 from drivers.masking import masked, secret_places
-from drivers.modbus_words import crc16, explain_rtu, explain_tcp
+from drivers.modbus_rtu import crc16
+from drivers.modbus_words import explain_pdu, explain_rtu, explain_tcp
 
 RTU = {
     "01 04 00 00 00 06 70 08": ("sent", "read input registers", "0x0000 (0)", "6 (0x0006)"),
@@ -62,10 +63,23 @@ def test_a_tcp_frame_is_explained_and_its_faults_named(line: str, sent: bool, wr
     assert [field.en for field in fields if field.wrong] == wrong
 
 
+def test_a_device_identification_is_read_out() -> None:
+    asked = explain_pdu(bytes.fromhex("2B 0E 01 00"), sent=True)
+    assert "access: 0E 01 basic | first object: 0" in text(asked)
+    pdu = bytes.fromhex("2B 0E 01 01 FF 02 02 00 05 4D 61 6B 65 72 01 02 4D 31")
+    fields = explain_pdu(pdu, sent=False)
+    assert covered(fields, pdu)
+    assert "more follows: yes | next object: 2 | number of objects: 2 | vendor: Maker | product code: M1" in text(
+        fields
+    )
+    cut = explain_pdu(pdu[:-1], sent=False)
+    assert covered(cut, pdu[:-1])
+
+
 @pytest.mark.parametrize("function", range(256))
 def test_no_bytes_make_an_explanation_fail(function: int) -> None:
     for sent in (True, False):
-        for length in range(12):
+        for length in range(20):
             frame = bytes((1, function, *range(length)))
             assert covered(explain_rtu(frame, sent), frame)
             assert covered(explain_tcp(bytes(6) + frame, sent), bytes(6) + frame)

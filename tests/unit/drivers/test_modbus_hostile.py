@@ -11,7 +11,17 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from drivers.modbus import ExceptionReply, Reply, Request, Violation, Wrong, read_request, write_request
+from drivers.modbus import (
+    ExceptionReply,
+    Reply,
+    Request,
+    Violation,
+    Wrong,
+    identify_request,
+    read_request,
+    read_write_request,
+    write_request,
+)
 from drivers.modbus_tcp import UNSOLICITED_MAX, Line, Outcome, Silence
 
 UNIT, FUNCTION, ADDRESS, COUNT = 5, 3, 0x10, 4
@@ -19,7 +29,10 @@ READ = read_request(UNIT, FUNCTION, ADDRESS, COUNT)
 COILS = read_request(UNIT, 1, ADDRESS, 11)
 WRITE_6 = write_request(UNIT, 6, 13, [0xFF00])
 WRITE_5 = write_request(UNIT, 5, 1, [1])
+WRITE_15 = write_request(UNIT, 15, 1, [1, 0, 1])
 WRITE_16 = write_request(UNIT, 16, 13, [1, 2])
+READ_WRITE = read_write_request(UNIT, ADDRESS, COUNT, 13, [1])
+WHO = identify_request(UNIT)
 VALUES = bytes.fromhex("0012D68708FC0000")
 
 
@@ -166,6 +179,22 @@ WRITE_CLASSES: dict[str, tuple[Request, Hostile]] = {
     "write: coil echoed off": (WRITE_5, lambda t: frame(t, bytes.fromhex("0500010000"))),
     "write: quantity wrong": (WRITE_16, lambda t: frame(t, bytes.fromhex("10000D0001"))),
     "write: whole request echoed": (WRITE_16, WRITE_16.encode),
+    "15: quantity wrong": (WRITE_15, lambda t: frame(t, bytes.fromhex("0F00010004"))),
+    "15: echo of function 16": (WRITE_15, lambda t: frame(t, bytes.fromhex("1000010003"))),
+    "15: whole request echoed": (WRITE_15, WRITE_15.encode),
+    "23: one register fewer": (READ_WRITE, lambda t: frame(t, read_pdu(VALUES[:6], 23))),
+    "23: one register more": (READ_WRITE, lambda t: frame(t, read_pdu(VALUES + bytes(2), 23))),
+    "23: odd byte count": (READ_WRITE, lambda t: frame(t, read_pdu(VALUES[:7], 23))),
+    "23: function 3": (READ_WRITE, lambda t: frame(t, read_pdu())),
+    "23: whole request echoed": (READ_WRITE, READ_WRITE.encode),
+    "43: another MEI type": (WHO, lambda t: frame(t, bytes.fromhex("2B0D0101000000"))),
+    "43: another access": (WHO, lambda t: frame(t, bytes.fromhex("2B0E0201000000"))),
+    "43: more follows, from the start": (WHO, lambda t: frame(t, bytes.fromhex("2B0E0101FF0001000141"))),
+    "43: fewer objects than said": (WHO, lambda t: frame(t, bytes.fromhex("2B0E01010000020001 41"))),
+    "43: an object longer than the frame": (WHO, lambda t: frame(t, bytes.fromhex("2B0E010100000100F041"))),
+    "43: a byte behind the objects": (WHO, lambda t: frame(t, bytes.fromhex("2B0E0101000001000141 42"))),
+    "43: cut": (WHO, lambda t: frame(t, bytes.fromhex("2B0E0101"))),
+    "43: whole request echoed": (WHO, WHO.encode),
 }
 CLASSES: dict[str, tuple[Request, Hostile]] = (
     {name: (READ, make) for name, make in READ_CLASSES.items()}
@@ -216,7 +245,10 @@ def test_the_right_replies_are_values() -> None:
         (COILS, b"\x01\x02\xff\x07", b"\xff\x07"),
         (WRITE_6, bytes.fromhex("06000DFF00"), b""),
         (WRITE_5, bytes.fromhex("050001FF00"), b""),
+        (WRITE_15, bytes.fromhex("0F00010003"), b""),
         (WRITE_16, bytes.fromhex("10000D0002"), b""),
+        (READ_WRITE, read_pdu(VALUES, 23), VALUES),
+        (WHO, bytes.fromhex("2B0E0101000001000141"), bytes.fromhex("0E0101000001000141")),
     ):
         bench = Bench()
         bench.wire.dataReceived(frame(bench.ask(request), pdu))
