@@ -40,6 +40,7 @@ DATA_MAX: Final = 0x64  # section 7.3.5: a read answers at most 64H bytes, a wri
 ANY_LENGTH: Final = -1  # payload_bytes of a read whose length nobody knows (the tools' ad-hoc reads)
 HEAD_BYTES: Final = 3  # identifier and sequence number lead the data
 REFUSAL_BYTES: Final = 3  # sequence number and the two status bytes
+NOISE_MAX: Final = 4  # bytes outside of frames that a line may show when a driver turns it around; no meter sends them
 
 FROM_METER: Final = 0x80
 REFUSED: Final = 0x40
@@ -71,6 +72,7 @@ class Wrong(StrEnum):
     ADDRESS = "address"
     FOLLOW_UP = "follow-up"
     EXCEPTION_FORM = "exception form"
+    CROWD = "more than one meter or noise"
 
 
 class Tolerated(StrEnum):
@@ -165,7 +167,8 @@ class Question:
 
     def scanner(self) -> "FrameScanner":
         """Return a fresh scanner."""
-        return FrameScanner()
+        alone = self.function == READ_ADDRESS and not self.station.is_one
+        return LonelyScanner() if alone else FrameScanner()
 
     def judge(self, frame: bytes) -> Judged | None:
         """Judge a whole frame; None for what another meter or another question is meant by, and for our own echo.
@@ -289,6 +292,7 @@ class FrameScanner:
     def __init__(self) -> None:
         self._rest = b""
         self._broken_to = 0  # end of the broken frame reported last, from the start of _rest
+        self.noise_bytes = 0  # bytes outside of frames so far, lead-in not counted
 
     def feed(self, data: bytes) -> list[bytes | Violation]:
         """Return the whole frames that `data` completes, and a Violation for each broken one that was skipped.
@@ -297,7 +301,7 @@ class FrameScanner:
         """
         stream = self._rest + data if self._rest else data
         items: list[bytes | Violation] = []
-        at = 0
+        at = counted = 0
         while (at := stream.find(_START, at)) >= 0:
             if not _may_begin(stream, at):
                 at += 1
@@ -307,16 +311,41 @@ class FrameScanner:
             wrong = _broken(stream[at:end])
             if wrong is None:
                 items.append(stream[at:end])
-                at = end
+                self.noise_bytes += at - counted - stream.count(WAKE, counted, at)
+                at = counted = end
                 continue
             if at >= self._broken_to:
                 items.append(Violation(wrong))
                 self._broken_to = end
             at += 1
         at = len(stream) if at < 0 else at
+        self.noise_bytes += at - counted - stream.count(WAKE, counted, at)
         self._rest = stream[at:]
         self._broken_to = max(self._broken_to - at, 0)
         return items
+
+
+class LonelyScanner(FrameScanner):
+    """The scanner of a question to whoever is on the line (read address with wild bytes).
+
+    Meters that answer together make garbage. It reports that once, as a Violation CROWD, instead of silence, and from
+    then on no frame: one that came through would be one meter of several.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frames = 0
+        self._told = False
+
+    def feed(self, data: bytes) -> list[bytes | Violation]:
+        """Return the one frame, or the one Violation CROWD when anything else came with it or before."""
+        items = super().feed(data)
+        frames = [item for item in items if isinstance(item, bytes)]
+        self._frames += sum(frame[CONTROL_AT] & FROM_METER > 0 for frame in frames)
+        if self._frames <= 1 and len(frames) == len(items) and self.noise_bytes <= NOISE_MAX and not self._told:
+            return items
+        told, self._told = self._told, True
+        return [] if told else [Violation(Wrong.CROWD)]
 
 
 def _may_begin(stream: bytes, at: int) -> bool:

@@ -199,6 +199,30 @@ def test_what_is_meant_for_another_question_is_passed_over(name: str) -> None:
     assert heard(READ, [READ_CLASSES[name]]) == (None, [])
 
 
+@pytest.mark.parametrize("drip", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize(
+    "crowd",
+    [
+        WHO_CLASSES["who: two meters at once"],
+        b"\x68\x10" + bytes(7) + b"\x83\x03\x00",
+        bytes(range(0x20, 0x40)),
+        frame(b"\x81\x0a\x07", control=0x83)[:-1] + b"\x17",
+    ],
+    ids=["mixed", "cut", "noise", "end mark"],
+)
+def test_several_meters_that_answer_who_is_there_are_told_from_silence(crowd: bytes, drip: bool) -> None:
+    """Garbage is reported once, and a frame that comes through behind it is one meter of several: not the answer."""
+    data = crowd + frame(b"\x81\x0a\x07", control=0x83)
+    assert heard(WHO, bytewise(data) if drip else [data]) == (None, [Violation(Wrong.CROWD)])
+
+
+def test_two_whole_answers_at_once_are_a_crowd_and_one_is_not() -> None:
+    one = frame(b"\x81\x0a\x07", control=0x83)
+    assert heard(WHO, [one + frame(b"\x81\x0a\x07", control=0x83, address=NEIGHBOUR)])[0] is None
+    assert heard(WHO, [WHO.wire + b"\x00\xfe\xfe" + one])[0] == Reply(b"\x10" + METER.address)
+    assert heard(WHO, []) == (None, [])
+
+
 def test_a_refusal_says_what_it_means() -> None:
     plain, _ = heard(VALVE, [VALVE_CLASSES["valve: refused"]])
     stuck, _ = heard(VALVE, [VALVE_CLASSES["valve: refused, abnormal"]])
