@@ -74,7 +74,8 @@ def _plan(profile: Profile, function: int, numbered: list[tuple[int, Register]],
 def _item(profile: Profile, di: int, numbered: list[tuple[int, Register]], poll: PollClass) -> Block:
     members = sorted((r.at, i) for i, r in numbered if r.di == di)
     given = {item.di: item.bytes for item in profile.data}
-    size = given.get(di) or max(profile.registers[i].at + profile.registers[i].bytes for _, i in members)
+    reached = (max(r.at + r.bytes, r.unit_at + 1) for r in (profile.registers[i] for _, i in members))
+    size = given.get(di) or max(reached)
     return Block(0, di, size, tuple(i for _, i in members), poll)
 
 

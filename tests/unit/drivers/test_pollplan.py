@@ -94,3 +94,9 @@ def test_random_plans_are_legal_and_have_the_fewest_blocks(seed: int) -> None:
     blocks = plan_blocks(model)
     assert legal(blocks, model)
     assert len(blocks) == fewest(model)
+
+
+def test_a_unit_byte_behind_its_value_belongs_to_the_data() -> None:
+    settled = register("Settled", 0, "bcd", 0, di=0xD120, size=4, unit_at=4)
+    model = replace(profile(settled), protocol="cjt188")
+    assert [block.payload_bytes for block in plan_blocks(model)] == [5]
