@@ -80,7 +80,7 @@ def _dlt645_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> 
     n1 = switch_value(switch, target)
     return dlt645.control(
         device.address, n1, device.secret, expiry,
-        level=profile.level, n2=switch.n2, wake_bytes=profile.wake_bytes,
+        level=device.secret.level, n2=switch.n2, wake_bytes=profile.wake_bytes,
     )  # fmt: skip
 
 

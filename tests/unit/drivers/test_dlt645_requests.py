@@ -149,8 +149,8 @@ def test_the_clock_of_a_meter() -> None:
 
 
 def device(protocol: Any, switch: Switch | None = None) -> Device:
-    profile = Profile("m", "", "", "electricity", (), None, switch, protocol=protocol, wake_bytes=2, level=0x04)
-    return Device("K1", "G1", 0, profile, 1, 1, {}, address=ADDRESS, secret=SECRET)
+    profile = Profile("m", "", "", "electricity", (), None, switch, protocol=protocol, wake_bytes=2)
+    return Device("K1", "G1", 0, profile, 1, 1, {}, address=ADDRESS, secret=replace(SECRET, level=0x04))
 
 
 SWITCH = Switch("Position", ((0, CLOSED), (1, OPEN)), 0, 0, 0x1A, 0x1B, n2=1, expiry_s=300)
