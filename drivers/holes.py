@@ -6,9 +6,10 @@ again finds the undefined register, which then costs only itself. A model whose 
 Rule: pure; a register is never cut, and registers that share words stay together.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from drivers.modbus import BIT_READS
 from drivers.pollplan import Block
 from drivers.profile import Profile, Register
 
@@ -28,6 +29,36 @@ def split(block: Block, profile: Profile) -> tuple[Block, ...]:
     if len(runs) == 1:
         return (block,)
     return tuple(_block(block, profile, [index for group in run for index in group]) for run in runs)
+
+
+def assemble(block: Block, parts: Sequence[Block], payloads: Sequence[bytes]) -> bytes:
+    """Return the payload that the whole block would have had, from those of its parts, with zeros in the holes.
+
+    No register of the block lies in a hole, so what decodes the block decodes this. ValueError when a payload is not as
+    long as its part, or a part lies outside the block.
+    """
+    if block.function in BIT_READS:
+        return _assemble_bits(block, parts, payloads)
+    whole = bytearray(block.payload_bytes)
+    for part, payload in zip(parts, payloads, strict=True):
+        _check_part(block, part, payload)
+        at = 2 * (part.address - block.address)
+        whole[at : at + len(payload)] = payload
+    return bytes(whole)
+
+
+def _assemble_bits(block: Block, parts: Sequence[Block], payloads: Sequence[bytes]) -> bytes:
+    bits = 0
+    for part, payload in zip(parts, payloads, strict=True):
+        _check_part(block, part, payload)
+        bits |= int.from_bytes(payload, "little") << (part.address - block.address)
+    return bits.to_bytes(block.payload_bytes, "little")
+
+
+def _check_part(block: Block, part: Block, payload: bytes) -> None:
+    inside = block.address <= part.address and part.address + part.count <= block.address + block.count
+    if not inside or part.function != block.function or len(payload) != part.payload_bytes:
+        raise ValueError(f"{len(payload)} bytes of {part.count} places from {part.address} are no part of the block")
 
 
 def survivors(blocks: Iterable[Block], profile: Profile, refused: Callable[[Block], bool]) -> Iterator[Block]:

@@ -1,10 +1,11 @@
 """Blocks split at the holes of a map: an undefined register costs only itself."""
 
+import pytest
 from harness import profile, register
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.holes import split, survivors
+from drivers.holes import assemble, split, survivors
 from drivers.pollplan import Block, plan_blocks
 from drivers.profile import Profile
 
@@ -46,6 +47,41 @@ def test_no_gap_is_bridged_when_the_profile_says_so() -> None:
     careful = profile(*GAPPED.registers, merge_gap=0)
     (block,) = plan_blocks(GAPPED)
     assert plan_blocks(careful) == split(block, GAPPED)
+
+
+@given(st.binary(min_size=20, max_size=20))
+def test_parts_are_assembled_to_what_the_block_would_have_said(memory: bytes) -> None:
+    """The decoder of the block finds every register in the assembled payload; only the holes differ."""
+    (block,) = plan_blocks(GAPPED)
+    parts = split(block, GAPPED)
+    whole = assemble(block, parts, [memory[2 * p.address : 2 * (p.address + p.count)] for p in parts])
+    assert len(whole) == block.payload_bytes
+    for r in (GAPPED.registers[index] for index in block.registers):
+        assert whole[2 * r.address : 2 * (r.address + r.words)] == memory[2 * r.address : 2 * (r.address + r.words)]
+    assert whole[6:10] == bytes(4)
+
+
+@given(st.lists(st.booleans(), min_size=30, max_size=30))
+def test_coils_are_assembled_bit_by_bit(coils: list[bool]) -> None:
+    places = [0, 1, 2, 9, 17, 18, 29]
+    model = profile(*(register(f"C{at}", at, "bit", 1) for at in places), merge_gap=32)
+    (block,) = plan_blocks(model)
+    parts = split(block, model)
+    assert [(part.address, part.count) for part in parts] == [(0, 3), (9, 1), (17, 2), (29, 1)]
+
+    def payload(part: Block) -> bytes:
+        bits = sum(coils[part.address + at] << at for at in range(part.count))
+        return bits.to_bytes(part.payload_bytes, "little")
+
+    whole = int.from_bytes(assemble(block, parts, [payload(part) for part in parts]), "little")
+    assert whole == sum(coils[at] << at for at in places)
+
+
+def test_what_is_no_part_is_refused() -> None:
+    (block,) = plan_blocks(GAPPED)
+    for part, payload in ((Block(3, 8, 4, ()), bytes(8)), (Block(4, 0, 2, ()), bytes(4)), (Block(3, 0, 2, ()), b"\0")):
+        with pytest.raises(ValueError, match="no part"):
+            assemble(block, [part], [payload])
 
 
 def test_a_poll_class_stays() -> None:
