@@ -21,6 +21,7 @@ MBAP_BYTES: Final = 7  # the same with the unit id
 PDU_MAX: Final = 253  # V1.1b3 section 4.1: RS-485 ADU 256 - address 1 - CRC 2
 LENGTH_MIN: Final = 3  # unit, function and one byte: no reply is shorter than an exception
 LENGTH_MAX: Final = 1 + PDU_MAX
+TRANSACTIONS: Final = 0x1_0000
 EXCEPTION_BIT: Final = 0x80
 EXCEPTION_FRAME_BYTES: Final = MBAP_BYTES + 2
 

@@ -2,38 +2,39 @@
 
 A `Line` keeps one connection to one gateway. Fencing means: the connection is aborted and its late bytes have nobody to
 read them, so an answer that comes after its time-out can never be taken for the answer to a later request.
+With an `Engine`, compiled code reads the connection and takes the plainly good answers to the polls of a cycle; what it
+leaves comes here and is judged as ever.
 Rule: this file moves requests and judged outcomes; it does not know what a register means.
 """
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 
+from drivers.flight import IN_FLIGHT_MAX, Done, Pending, PlainFlight
 from drivers.frame_log import FrameLog
-from drivers.modbus import Parser, Request, check_reply, transaction_of
+from drivers.modbus import TRANSACTIONS, Parser, Request, check_reply, transaction_of
 from drivers.outcome import Outcome, Silence, Violation
 from scada.clock import NS_PER_S, Clock
+
+if TYPE_CHECKING:  # numba is not loaded for a tool that asks one meter
+    from drivers.engine import Engine, Seat
 
 QUEUE_MAX: Final = (
     256  # requests waiting on one line: one per unit id (247) and a few commands; more is a programmer's error
 )
-IN_FLIGHT_MAX: Final = 16  # MODBUS Messaging Guide 4.2: NumberMaxOfServerTransaction is 1 to 16
 SENDS_MAX: Final = 2  # a read that was in flight when another one failed is sent once more, not for ever
 UNSOLICITED_MAX: Final = 64  # replies nobody asked for that one connection may show before it is dropped
 CONNECT_TIMEOUT_S: Final = 3.0  # two SYN retransmissions (1 s, 2 s) of a lossy network fit in
 RECONNECT_FIRST_S: Final = 0.05  # a gateway that just dropped us is asked again at once, but not in a busy loop
 RECONNECT_MAX_S: Final = 10.0  # a gateway that comes back is seen within ten seconds
 JITTER: Final = 0.25  # spread of every delay, so that gateways that failed together do not return together
-TRANSACTIONS: Final = 0x1_0000
-
-
-Done = Callable[[Outcome, int], None]  # outcome, nanoseconds from sending to the end
 
 
 class State(Enum):
@@ -54,14 +55,6 @@ class LineFigures:
     fences: int = 0
     unsolicited: int = 0
     violations: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
-class _Pending:
-    request: Request
-    done: Done
-    sent_ns: int = 0
-    sends: int = 0
 
 
 class _Wire(protocol.Protocol):  # type: ignore[misc]
@@ -87,6 +80,10 @@ class _Wire(protocol.Protocol):  # type: ignore[misc]
 
     def dataReceived(self, data: bytes) -> None:
         self._line.wire_data(self, data)
+
+    def abort(self) -> None:
+        """End the connection at once; the line hears of its end."""
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
         self._line.wire_lost(self)
@@ -121,28 +118,32 @@ class Line:
         rng: random.Random,
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[str], None] = lambda reason: None,
+        engine: "Engine | None" = None,
     ) -> None:
-        """on_up: a connection is made. on_down(reason): an attempt gave no useful connection (each attempt)."""
+        """on_up: a connection is made. on_down(reason): an attempt gave no useful connection (each attempt).
+
+        engine: who reads the connection and carries out cycles (`seat`); without one the line does, poll by poll.
+        """
         self._reactor = reactor
         self._clock = clock
         self._host = host
         self._port = port
-        self._in_flight = min(max(in_flight, 1), IN_FLIGHT_MAX)
         self._timeout_ns = int(timeout_s * NS_PER_S)
         self._rng = rng
         self._on_up = on_up
         self._on_down = on_down
-        self._urgent: deque[_Pending] = deque()
-        self._normal: deque[_Pending] = deque()
-        self._flying: dict[int, _Pending] = {}  # by transaction id, oldest first
-        self._next = rng.randrange(TRANSACTIONS)
+        self._urgent: deque[Pending] = deque()
+        self._normal: deque[Pending] = deque()
+        limits = (min(max(in_flight, 1), IN_FLIGHT_MAX), self._timeout_ns, rng.randrange(TRANSACTIONS))
+        self.seat: Seat | None = engine.seat(self, *limits) if engine is not None else None
+        self._plain = PlainFlight(reactor, clock, *limits, self.late)
+        self._flight = self.seat or self._plain
         self._corked = False
         self._wire: _Wire | None = None
         self._closing: set[_Wire] = set()
         self._closed: Deferred[None] | None = None
         self._attempt: _Attempt | None = None
         self._connector: Any = None
-        self._watchdog: Any = None
         self._retry: Any = None
         self._delay_s = RECONNECT_FIRST_S
         self.state = State.CLOSED
@@ -182,8 +183,8 @@ class Line:
         queue = self._urgent if urgent else self._normal
         if len(queue) >= QUEUE_MAX:
             raise OverflowError(f"more than {QUEUE_MAX} requests wait for {self._host}:{self._port}")
-        queue.append(_Pending(request, done))
-        self._pump()
+        queue.append(Pending(request, done))
+        self.pump()
 
     def withdraw(self, request: Request) -> None:
         """Forget an urgent request that waits, without its `done`; one that is in flight goes on to its outcome."""
@@ -191,28 +192,24 @@ class Line:
 
     # -- sending and judging
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Send what may fly now, all in one write."""
         wire = self._wire
         if wire is None or self._corked:
             return
         frames = []
-        while len(self._flying) < self._in_flight and (queue := self._urgent or self._normal):
+        while (queue := self._urgent or self._normal) and self._flight.room() > 0:
             frames.append(self._launch(queue.popleft()))
         if frames and not wire.send(b"".join(frames)):
-            self._fence()
+            self.fence()
+        else:
+            self._flight.waiting(bool(self._urgent or self._normal))
 
-    def _launch(self, pending: _Pending) -> bytes:
-        while self._next in self._flying:
-            self._next = (self._next + 1) % TRANSACTIONS
-        transaction = self._next
-        self._next = (transaction + 1) % TRANSACTIONS
+    def _launch(self, pending: Pending) -> bytes:
         pending.sends += 1
         pending.sent_ns = self._clock.mono_ns()
-        self._flying[transaction] = pending
-        if self._watchdog is None:
-            self._watchdog = self._reactor.callLater(self._timeout_ns / NS_PER_S, self._watch)
-        return pending.request.encode(transaction)
+        pending.transaction = self._flight.launch(pending)
+        return pending.request.encode(pending.transaction)
 
     def wire_data(self, wire: _Wire, data: bytes) -> None:
         """Take bytes of a connection; those of a fenced one are nobody's."""
@@ -221,88 +218,89 @@ class Line:
         self._corked = True  # what the outcomes ask for goes out together
         for item in wire.parser.feed(data):
             if isinstance(item, Violation):
-                self.figures.violations[item.wrong] += 1
-                self._note_broken(data, item)
-                self._fence(item)
+                self.broken(item, data)
             else:
-                self._judge(wire, item)
+                self.judge(item, self._plain.land(transaction_of(item)))
             if wire is not self._wire:
                 break
         self._corked = False
-        self._pump()
+        self.pump()
 
-    def _judge(self, wire: _Wire, frame: bytes) -> None:
-        transaction = transaction_of(frame)
-        pending = self._flying.pop(transaction, None)
+    def judge(self, frame: bytes, pending: Pending | None) -> None:
+        """Take a whole frame of the present connection and what was asked under its transaction id, if anything was."""
+        wire = self._wire
+        if wire is None:
+            return
         if pending is None:
             self._unsolicited(wire)
             return
-        outcome = check_reply(pending.request, transaction, frame)
+        outcome = check_reply(pending.request, transaction_of(frame), frame)
         elapsed_ns = self._clock.mono_ns() - pending.sent_ns
         if isinstance(outcome, Violation):
             self.figures.violations[outcome.wrong] += 1
-            self._fence()
+            self.fence()
         else:
             wire.answered = True
-            self._delay_s = RECONNECT_FIRST_S
         if self.log.wants(outcome):
-            self._note(pending, transaction, frame, outcome)
+            self._note(pending, frame, outcome)
         pending.done(outcome, elapsed_ns)
 
-    def _note(self, pending: _Pending, transaction: int, received: bytes, outcome: Outcome) -> None:
+    def _note(self, pending: Pending, received: bytes, outcome: Outcome) -> None:
         """Put one transaction into the frame log."""
         now = self._clock.mono_ns()
-        sent = pending.request.encode(transaction)
+        sent = pending.request.encode(pending.transaction)
         self.log.note(pending.request, sent, received, outcome, self._clock.utc_ns(), now, now - pending.sent_ns)
-
-    def _note_broken(self, received: bytes, outcome: Violation) -> None:
-        if self._flying:
-            oldest = next(iter(self._flying))
-            self._note(self._flying[oldest], oldest, received, outcome)
 
     def _unsolicited(self, wire: _Wire) -> None:
         """Ignore a late, repeated or invented reply, up to a limit."""
         self.figures.unsolicited += 1
         wire.unsolicited += 1
         if wire.unsolicited > UNSOLICITED_MAX:
-            self._fence()
+            self.fence()
 
-    def _watch(self) -> None:
-        """Fence when the oldest transaction is over its time; one timer serves all, so a poll costs none."""
-        self._watchdog = None
-        if not self._flying:
-            return
-        oldest = next(iter(self._flying))
-        left_ns = self._timeout_ns - (self._clock.mono_ns() - self._flying[oldest].sent_ns)
-        if left_ns > 0:
-            self._watchdog = self._reactor.callLater(left_ns / NS_PER_S, self._watch)
-            return
-        late = self._flying.pop(oldest)
+    def late(self, pending: Pending) -> None:
+        """Fence after a time-out: `pending` is over its time and flies no more."""
+        outcome = Silence("timeout", True)
         self.figures.timeouts += 1
-        self._note(late, oldest, b"", Silence("timeout", True))
-        self._fence()
-        late.done(Silence("timeout", True), self._timeout_ns)
+        self._note(pending, b"", outcome)
+        self.fence()
+        pending.done(outcome, self._timeout_ns)
 
     # -- fence and failure
 
-    def _fence(self, outcome: Violation | None = None) -> None:
+    def broken(self, violation: Violation, received: bytes) -> None:
+        """Fence a stream that has no frame border any more; the oldest in flight fails with the violation."""
+        self.figures.violations[violation.wrong] += 1
+        self.fence(violation, received)
+
+    def gone(self) -> None:
+        """Take leave of a connection that the peer ended."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    def fence(self, outcome: Violation | None = None, received: bytes = b"") -> None:
         """Abort the connection and make a new one.
 
-        The oldest in flight fails with `outcome` when the stream itself broke; other reads wait for the new connection.
+        The oldest in flight fails with `outcome`, if there is one; other reads wait for the new connection.
         """
         self.figures.fences += 1
-        calm = self._wire is not None and self._wire.answered
+        calm = self._calm(self._wire)
         self._drop_wire()
-        flown, self._flying = self._flying, {}
+        flown = self._flight.take_all()
         self._reconnect(at_once=calm)
         if outcome is not None and flown:
-            first = flown.pop(next(iter(flown)))
+            first = flown.pop(0)
+            self._note(first, received, outcome)
             first.done(outcome, self._clock.mono_ns() - first.sent_ns)
         self._return_to_queue(flown)
 
-    def _return_to_queue(self, flown: dict[int, _Pending]) -> None:
+    def _calm(self, wire: _Wire | None) -> bool:
+        """Tell whether the connection has given at least one answer."""
+        return wire is not None and (wire.answered or self._flight.answered)
+
+    def _return_to_queue(self, flown: Sequence[Pending]) -> None:
         """Queue reads once more, in their old order; a write that flew is undetermined and never repeated here."""
-        for pending in reversed(flown.values()):
+        for pending in reversed(flown):
             if pending.request.writes or pending.sends >= SENDS_MAX or self.state is State.CLOSED:
                 pending.done(Silence("lost", True), self._clock.mono_ns() - pending.sent_ns)
             else:
@@ -311,12 +309,13 @@ class Line:
     def _drop_wire(self) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
+            self._flight.detach()
             self._closing.add(wire)
-            wire.transport.abortConnection()
+            wire.abort()
 
     def _fail_all(self, reason: Literal["not connected", "closed"]) -> None:
-        waiting = [*self._flying.values(), *self._urgent, *self._normal]
-        self._flying.clear()
+        self._flight.abandon()
+        waiting = [*self._flight.take_all(), *self._urgent, *self._normal]
         self._urgent.clear()
         self._normal.clear()
         for pending in waiting:
@@ -335,6 +334,7 @@ class Line:
         if self.state is State.CLOSED:
             return
         if at_once:
+            self._delay_s = RECONNECT_FIRST_S
             self._connect()
             return
         self.state = State.WAITING
@@ -345,13 +345,15 @@ class Line:
         """Take a new connection into use."""
         if self.state is not State.CONNECTING:
             self._closing.add(wire)
-            wire.transport.abortConnection()
+            wire.abort()
             return
         self.state = State.UP
         self._wire = wire
+        if self._flight.attach(wire.transport):
+            wire.transport.stopReading()
         self.figures.connects += 1
         self._on_up()
-        self._pump()
+        self.pump()
 
     def attempt_failed(self, attempt: _Attempt, reason: str) -> None:
         """Wait and try again; what waits in the queue fails now, so that nothing is sent late."""
@@ -365,11 +367,13 @@ class Line:
     def wire_lost(self, wire: _Wire) -> None:
         """Handle the end of a connection: ours after a fence, or the peer's."""
         if wire is self._wire:
+            calm = self._calm(wire)
             self._wire = None
-            flown, self._flying = self._flying, {}
-            self._reconnect(at_once=wire.answered)
+            self._flight.detach()
+            flown = self._flight.take_all()
+            self._reconnect(at_once=calm)
             self._return_to_queue(flown)
-            if not wire.answered:
+            if not calm:
                 self._on_down("the gateway closed the connection before it answered anything")
         self._closing.discard(wire)
         self._tell_closed()
@@ -380,7 +384,7 @@ class Line:
             closed.callback(None)
 
     def _cancel_timers(self) -> None:
-        for timer in (self._watchdog, self._retry):
-            if timer is not None and timer.active():
-                timer.cancel()
-        self._watchdog = self._retry = None
+        self._plain.close()
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        self._retry = None

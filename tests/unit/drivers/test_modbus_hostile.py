@@ -4,12 +4,11 @@ Each class is a function of the right reply. The line gets the bytes, then time 
 must end in anything but a `Reply`.
 """
 
-import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from wired import ASKED, LINE, POLLED, Bench, make_bench
 
 from drivers.modbus import (
     ExceptionReply,
@@ -22,7 +21,8 @@ from drivers.modbus import (
     read_write_request,
     write_request,
 )
-from drivers.modbus_tcp import UNSOLICITED_MAX, Line, Outcome, Silence
+from drivers.modbus_tcp import UNSOLICITED_MAX
+from drivers.outcome import Silence
 
 UNIT, FUNCTION, ADDRESS, COUNT = 5, 3, 0x10, 4
 READ = read_request(UNIT, FUNCTION, ADDRESS, COUNT)
@@ -34,62 +34,21 @@ WRITE_16 = write_request(UNIT, 16, 13, [1, 2])
 READ_WRITE = read_write_request(UNIT, ADDRESS, COUNT, 13, [1])
 WHO = identify_request(UNIT)
 VALUES = bytes.fromhex("0012D68708FC0000")
+SLOTS = {0: COILS, 1: READ}  # as the poll plan orders them
 
 
-class SteppedClock:
-    """The clock of the fake reactor."""
-
-    speed = 1
-
-    def __init__(self, reactor: MemoryReactorClock) -> None:
-        self._reactor = reactor
-
-    def utc_ns(self) -> int:
-        return int(self._reactor.seconds() * 1e9)
-
-    def mono_ns(self) -> int:
-        return int(self._reactor.seconds() * 1e9)
+@pytest.fixture(params=[LINE, ASKED, POLLED])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = make_bench(request.param, 1, SLOTS)
+    yield made
+    made.close()
 
 
-class Wired(StringTransport):  # type: ignore[misc]
-    """A transport that knows what a line asks of it."""
-
-    aborted = False
-
-    def writeSomeData(self, data: bytes) -> int:
-        self.write(data)
-        return len(data)
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        assert enabled
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-
-
-class Bench:
-    """A line over a fake reactor with one connection made."""
-
-    def __init__(self, in_flight: int = 1) -> None:
-        self.reactor = MemoryReactorClock()
-        self.line = Line(self.reactor, SteppedClock(self.reactor), "h", 502, in_flight, 1.0, random.Random(1))
-        self.line.open()
-        self.transport = self.connect()
-        self.outcomes: list[Outcome] = []
-
-    def connect(self) -> Wired:
-        factory = self.reactor.tcpClients[-1][2]
-        self.wire = factory.buildProtocol(None)
-        transport = Wired()
-        self.wire.makeConnection(transport)
-        return transport
-
-    def ask(self, request: Request) -> int:
-        """Ask and return the transaction id that went out last."""
-        self.line.ask(request, lambda outcome, _: self.outcomes.append(outcome))
-        sent = self.transport.value()
-        self.transport.clear()
-        return sent[0] << 8 | sent[1]
+@pytest.fixture(params=[LINE, ASKED, POLLED])
+def bench_of_two(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = make_bench(request.param, 2, SLOTS)
+    yield made
+    made.close()
 
 
 def frame(transaction: int, pdu: bytes, unit: int = UNIT, protocol: int = 0, length: int | None = None) -> bytes:
@@ -209,12 +168,11 @@ def test_there_are_at_least_forty_classes() -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("drip", [False, True], ids=["whole", "byte by byte"])
-def test_a_hostile_reply_is_never_a_value(name: str, drip: bool) -> None:
+def test_a_hostile_reply_is_never_a_value(name: str, drip: bool, bench: Bench) -> None:
     request, hostile = CLASSES[name]
-    bench = Bench()
     data = hostile(bench.ask(request))
     for piece in [data[i : i + 1] for i in range(len(data))] if drip else [data]:
-        bench.wire.dataReceived(piece)
+        bench.play(piece)
     bench.reactor.advance(1.01)
     assert len(bench.outcomes) == 1
     assert isinstance(bench.outcomes[0], ExceptionReply | Violation | Silence)
@@ -223,24 +181,24 @@ def test_a_hostile_reply_is_never_a_value(name: str, drip: bool) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_after_a_fence_the_right_reply_on_the_old_connection_is_nobodys(name: str) -> None:
+def test_after_a_fence_the_right_reply_on_the_old_connection_is_nobodys(name: str, bench: Bench) -> None:
     request, hostile = CLASSES[name]
-    bench = Bench()
     transaction = bench.ask(request)
-    bench.wire.dataReceived(hostile(transaction))
+    bench.play(hostile(transaction))
     bench.reactor.advance(1.01)
     old = bench.wire
     if bench.transport.aborted:
         before = len(bench.outcomes)
         bench.reactor.advance(60)
-        bench.transport = bench.connect()
+        bench.connect()
         again = bench.ask(request)
-        old.dataReceived(frame(again, read_pdu()) + frame(transaction, read_pdu()))
+        bench.play(frame(again, read_pdu()) + frame(transaction, read_pdu()), old)
         assert len(bench.outcomes) == before
 
 
-def test_the_right_replies_are_values() -> None:
-    for request, pdu, payload in (
+@pytest.mark.parametrize(
+    ("request_", "pdu", "payload"),
+    [
         (READ, read_pdu(), VALUES),
         (COILS, b"\x01\x02\xff\x07", b"\xff\x07"),
         (WRITE_6, bytes.fromhex("06000DFF00"), b""),
@@ -249,33 +207,35 @@ def test_the_right_replies_are_values() -> None:
         (WRITE_16, bytes.fromhex("10000D0002"), b""),
         (READ_WRITE, read_pdu(VALUES, 23), VALUES),
         (WHO, bytes.fromhex("2B0E0101000001000141"), bytes.fromhex("0E0101000001000141")),
-    ):
-        bench = Bench()
-        bench.wire.dataReceived(frame(bench.ask(request), pdu))
-        assert bench.outcomes == [Reply(payload)]
-        assert not bench.transport.aborted
+    ],
+)
+@pytest.mark.parametrize("drip", [False, True], ids=["whole", "byte by byte"])
+def test_the_right_replies_are_values(request_: Request, pdu: bytes, payload: bytes, drip: bool, bench: Bench) -> None:
+    data = frame(bench.ask(request_), pdu)
+    for piece in [data[i : i + 1] for i in range(len(data))] if drip else [data]:
+        bench.play(piece)
+    assert bench.outcomes == [Reply(payload)]
+    assert not bench.transport.aborted
 
 
-def test_a_duplicate_is_ignored_and_counted() -> None:
-    bench = Bench()
+def test_a_duplicate_is_ignored_and_counted(bench: Bench) -> None:
     first = bench.ask(READ)
     right = frame(first, read_pdu())
-    bench.wire.dataReceived(right + right)
+    bench.play(right + right)
     second = bench.ask(READ)
-    bench.wire.dataReceived(right)
+    bench.play(right)
     assert bench.outcomes == [Reply(VALUES)]
     assert bench.line.figures.unsolicited == 2
-    bench.wire.dataReceived(frame(second, read_pdu(bytes(8))))
+    bench.play(frame(second, read_pdu(bytes(8))))
     assert bench.outcomes == [Reply(VALUES), Reply(bytes(8))]
 
 
-def test_a_flood_of_replies_nobody_asked_for_is_fenced() -> None:
-    bench = Bench()
+def test_a_flood_of_replies_nobody_asked_for_is_fenced(bench: Bench) -> None:
     transaction = bench.ask(READ)
     for _ in range(UNSOLICITED_MAX):
-        bench.wire.dataReceived(frame(transaction ^ 1, read_pdu()))
+        bench.play(frame(transaction ^ 1, read_pdu()))
     assert not bench.transport.aborted
-    bench.wire.dataReceived(frame(transaction ^ 1, read_pdu()))
+    bench.play(frame(transaction ^ 1, read_pdu()))
     assert bench.transport.aborted
 
 
@@ -292,32 +252,32 @@ def test_a_flood_of_replies_nobody_asked_for_is_fenced() -> None:
         ("write: another value echoed", Wrong.ECHO),
     ],
 )
-def test_a_violation_is_counted_under_its_kind(name: str, wrong: Wrong) -> None:
+def test_a_violation_is_counted_under_its_kind(name: str, wrong: Wrong, bench: Bench) -> None:
     request, hostile = CLASSES[name]
-    bench = Bench()
-    bench.wire.dataReceived(hostile(bench.ask(request)))
+    bench.play(hostile(bench.ask(request)))
     assert bench.outcomes == [Violation(wrong)]
     assert bench.line.figures.violations == {wrong: 1}
 
 
-def test_a_write_in_flight_at_a_fence_is_undetermined_and_never_sent_again() -> None:
-    bench = Bench(in_flight=2)
+def test_a_write_in_flight_at_a_fence_is_undetermined_and_never_sent_again(bench_of_two: Bench) -> None:
+    bench = bench_of_two
     bench.ask(WRITE_6)
     read = bench.ask(READ)
-    bench.wire.dataReceived(frame(read, read_pdu(), unit=UNIT + 1))
+    bench.play(frame(read, read_pdu(), unit=UNIT + 1))
     assert Silence("lost", True) in bench.outcomes
     bench.reactor.advance(60)
-    transport = bench.connect()
-    assert transport.value() == b""
+    bench.connect()
+    assert bench.sent() == b""
 
 
-def test_a_read_in_flight_at_a_fence_is_sent_once_more() -> None:
-    bench = Bench(in_flight=2)
+def test_a_read_in_flight_at_a_fence_is_sent_once_more(bench_of_two: Bench) -> None:
+    bench = bench_of_two
     bench.ask(READ)
     other = bench.ask(COILS)
-    bench.wire.dataReceived(frame(other, read_pdu()))
+    bench.play(frame(other, read_pdu()))
     bench.reactor.advance(60)
-    again = bench.connect().value()
+    bench.connect()
+    again = bench.sent()
     assert again[2:] == READ.wire_tail
-    bench.wire.dataReceived(frame(again[0] << 8 | again[1], read_pdu()))
+    bench.play(frame(again[0] << 8 | again[1], read_pdu()))
     assert Reply(VALUES) in bench.outcomes
