@@ -117,7 +117,7 @@ class Tables(NamedTuple):
     starts: Table  # (n_polls,) items that begin a chain, by line
     events: Table  # (EVENTS_MAX, EVENT_WIDTH)
     frames: Octets  # (EVENTS_MAX, FRAME_MAX)
-    count: Table  # (1,) events pushed
+    pushed: Table  # (1,) events since Python took them
     scratch: Octets  # (FLIGHTS * REQUEST_BYTES,) what goes out next
     ready: Octets  # (READY_MAX * EPOLL_EVENT_MAX_BYTES,)
     times: Table  # (TIMES,)
@@ -155,7 +155,7 @@ def make_tables(conns: int, polls: int, store: ReplyStore) -> Tables:
         starts=np.zeros(polls, dtype=np.int64),
         events=np.zeros((EVENTS_MAX, EVENT_WIDTH), dtype=np.int64),
         frames=np.zeros((EVENTS_MAX, FRAME_MAX), dtype=np.uint8),
-        count=np.zeros(1, dtype=np.int64),
+        pushed=np.zeros(1, dtype=np.int64),
         scratch=np.zeros(FLIGHTS * REQUEST_BYTES, dtype=np.uint8),
         ready=np.zeros(READY_MAX * EPOLL_EVENT_MAX_BYTES, dtype=np.uint8),
         times=np.zeros(TIMES, dtype=np.int64),

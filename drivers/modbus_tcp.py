@@ -24,7 +24,8 @@ from drivers.outcome import Outcome, Silence, Violation
 from scada.clock import NS_PER_S, Clock
 
 if TYPE_CHECKING:  # numba is not loaded for a tool that asks one meter
-    from drivers.engine import Engine, Seat
+    from drivers.engine import Engine
+    from drivers.engine_seat import Seat
 
 QUEUE_MAX: Final = (
     256  # requests waiting on one line: one per unit id (247) and a few commands; more is a programmer's error

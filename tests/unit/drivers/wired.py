@@ -11,7 +11,8 @@ from harness import profile, register
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from drivers.device import Device
-from drivers.engine import Cycle, Engine, Then
+from drivers.engine import Engine
+from drivers.engine_cycle import Cycle, Then
 from drivers.modbus import Request
 from drivers.modbus_tcp import Line
 from drivers.outcome import ExceptionReply, Outcome, Reply
