@@ -5,18 +5,25 @@ Rule: `actuate` never repeats a command and never reports more than the device s
 
 import asyncio
 import random
+import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from loguru import logger
 
 from drivers.device import Device, Gateway
 from drivers.modbus import Request, write_request
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
 from drivers.poller import GatewayPoller
 from drivers.profile import Switch
+from drivers.replies import ReplyStore
 from scada.clock import Clock
 from scada.errors import FieldError, NoAnswer
 from scada.position import CLOSED, OPEN
 from scada.stage import Stage
+
+if TYPE_CHECKING:
+    from drivers.engine import Engine
 
 # Exceptions to a write that leave open whether the device executed it: a slave that did not answer its gateway (0A of
 # older serial servers, 0B), and "acknowledge", which promises an execution that takes long.
@@ -41,7 +48,8 @@ class FieldBus:
         for device in devices:
             behind[device.gateway].append(device)
         self._devices = {device.id: device for device in devices}
-        self.pollers = {g.id: GatewayPoller(reactor, clock, g, behind[g.id], stage, rng) for g in gateways}
+        self.engine = engine_for(reactor, clock, gateways, devices)
+        self.pollers = {g.id: GatewayPoller(reactor, clock, g, behind[g.id], stage, rng, self.engine) for g in gateways}
 
     def start(self) -> None:
         """Begin to connect and to poll; values appear in the stage."""
@@ -77,6 +85,19 @@ class FieldBus:
             poller.watch(device_id, target, switch.verify_s)  # the truth is wanted in both cases
         if error is not None:
             raise error
+
+
+def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], devices: Sequence[Device]) -> "Engine | None":
+    """Return the engine of the Modbus TCP lines; None where it cannot run, and the lines do its work poll by poll."""
+    import numba
+
+    framed = [gateway.id for gateway in gateways if gateway.transport == "modbus-tcp"]
+    if sys.platform != "linux" or numba.config.DISABLE_JIT:
+        logger.warning("Modbus TCP is polled without the compiled engine: it needs Linux and a compiler")
+        return None
+    from drivers.engine import Engine
+
+    return Engine(reactor, clock, ReplyStore(devices), len(framed))
 
 
 def switch_request(unit: int, switch: Switch, target: int) -> Request:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from drivers.device import NO_ROW, Device, Gateway
 from scada.quality import GOOD
-from scada.stage import Stage
+from scada.stage import Rows, Stage
 
 TAGS_EACH: Final = 3  # Online, ErrorCount, ResponseTimeMs of a device; Online, TimeoutCount, CycleMs of a gateway
 
@@ -30,6 +31,11 @@ class CommunicationTags:
         """Note that a device answered."""
         self._values[TAGS_EACH * number] = 1.0
         self._values[TAGS_EACH * number + 2] = response_ms
+
+    def answers(self, numbers: Rows, response_ms: npt.NDArray[np.float64]) -> None:
+        """Note that devices answered; of several answers of one device the last one counts."""
+        self._values[TAGS_EACH * numbers] = 1.0
+        self._values[TAGS_EACH * numbers + 2] = response_ms
 
     def error(self, number: int) -> None:
         """Count a poll of a device that gave no values."""

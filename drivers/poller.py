@@ -9,13 +9,14 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 from twisted.internet.defer import Deferred, DeferredList
 
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
+from drivers.engine_cycle import Then
 from drivers.modbus import Request
 from drivers.modbus_tcp import RECONNECT_MAX_S, Line, State
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
@@ -24,6 +25,10 @@ from drivers.watch import PositionWatch
 from scada.clock import NS_PER_S, Clock
 from scada.quality import UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION
 from scada.stage import Stage
+
+if TYPE_CHECKING:
+    from drivers.engine import Engine
+    from drivers.engine_polls import EnginePolls
 
 NS_PER_MS: Final = 1_000_000
 MISSES_LOST: Final = 3  # missed polls until a device, or a gateway, counts as lost (usual practice)
@@ -60,7 +65,14 @@ class GatewayPoller:
     """Poll the devices behind one gateway for as long as it runs."""
 
     def __init__(
-        self, reactor: Any, clock: Clock, gateway: Gateway, devices: Sequence[Device], stage: Stage, rng: random.Random
+        self,
+        reactor: Any,
+        clock: Clock,
+        gateway: Gateway,
+        devices: Sequence[Device],
+        stage: Stage,
+        rng: random.Random,
+        engine: "Engine | None" = None,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
@@ -69,7 +81,7 @@ class GatewayPoller:
         self._rng = rng
         self._stations = {d.id: _Station(DeviceReadings(d, stage), i) for i, d in enumerate(devices)}
         make = (reactor, clock, gateway.host, gateway.port)
-        self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_up, self._on_down)
+        self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_up, self._on_down, engine)
         self.probe_line = Line(*make, 1, gateway.timeout_s, rng)
         self._queue: deque[tuple[_Station, int]] = deque()
         self._active = 0
@@ -84,6 +96,17 @@ class GatewayPoller:
         self._share_line = False  # the gateway refuses a second connection: probes go over the main line
         self._watches: dict[str, PositionWatch] = {}
         self._tags = CommunicationTags(gateway, devices)
+        self._numbered = tuple(self._stations.values())
+        self._polls = self._engine_polls(engine) if engine is not None else None
+
+    def _engine_polls(self, engine: "Engine") -> "EnginePolls":
+        from drivers.engine_polls import EnginePolls
+
+        assert self.line.seat is not None
+        readings = [station.readings for station in self._numbered]
+        polls = EnginePolls(engine, self.line.seat, readings, self._tags, self._judge, self._heard, self._end_cycle)
+        polls.tell(True)  # until the gateway has answered once
+        return polls
 
     # -- life
 
@@ -128,6 +151,12 @@ class GatewayPoller:
         self._cycle_timer = None
         self._cycle_from_ns = self._clock.mono_ns()
         self._skipped = self.line.state is not State.UP
+        if self._polls is not None and not self._skipped:
+            self._probe()
+            for station in self._numbered:
+                station.busy = 0
+            self._polls.begin(tuple(station.number for station in self._numbered if station.misses))
+            return
         if not self._skipped:
             for station in self._stations.values():
                 station.busy = 0
@@ -162,9 +191,12 @@ class GatewayPoller:
 
     def _answered(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> None:
         """Take the outcome of one block in the cycle: go on with the next block, or with the next device."""
-        if self._take(station, block, outcome, elapsed_ns) and block + 1 < len(station.readings.requests):
+        then = self._take(station, block, outcome, elapsed_ns)
+        if then is Then.ON and block + 1 < len(station.readings.requests):
             self._ask(station, block + 1)
             return
+        if then is Then.AGAIN:
+            self._queue.append((station, block))
         self._active -= 1
         if isinstance(outcome, Silence) and outcome.reason in ("not connected", "closed"):
             self._queue.clear()  # the others would fail in the same way
@@ -172,50 +204,63 @@ class GatewayPoller:
 
     # -- judging
 
-    def _take(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> bool:
-        """Stage an outcome and place the blame; True when the device may be asked for its next block."""
+    def _judge(self, number: int, block: int, outcome: Outcome, elapsed_ns: int) -> Then:
+        """Take an outcome that the engine left to us; the payload of a Reply is in the store already."""
+        if isinstance(outcome, Reply):
+            self._heard(number, block, elapsed_ns)
+            return Then.ON
+        return self._take(self._numbered[number], block, outcome, elapsed_ns)
+
+    def _heard(self, number: int, block: int, elapsed_ns: int) -> None:
+        """Take note of a good reply whose payload is in the store."""
+        self._reachable(self._numbered[number], elapsed_ns)
+        self._note_refusal(self._numbered[number], block, "")
+
+    def _take(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> Then:
+        """Stage an outcome and place the blame; say what may follow in this cycle."""
         if isinstance(outcome, Reply):
             station.readings.accept(block, outcome.payload, self._clock.utc_ns())
             self._reachable(station, elapsed_ns)
             self._note_refusal(station, block, "")
-            return True
+            return Then.ON
         if isinstance(outcome, ExceptionReply):
             return self._take_exception(station, block, outcome, elapsed_ns)
         if isinstance(outcome, Violation):
             self._miss(station, f"wrong reply: {outcome.wrong}", elapsed_ns)
         elif outcome.reason == "timeout":
-            self._silences += 1
+            self._silences = 1 if self._polls is not None and self._polls.any_good() else self._silences + 1
             self._miss(station, "no answer in time", elapsed_ns)
             if self._silences >= SILENT_AFTER:
                 self._silent()
         elif outcome.reason == "lost":
             self._miss(station, "the connection ended whenever it was asked", elapsed_ns)
-        return False  # without a connection it is nobody's miss: the line reports it when the gateway stays away
+        return Then.STOP  # without a connection it is nobody's miss: the line reports it when the gateway stays away
 
-    def _take_exception(self, station: _Station, block: int, reply: ExceptionReply, elapsed_ns: int) -> bool:
+    def _take_exception(self, station: _Station, block: int, reply: ExceptionReply, elapsed_ns: int) -> Then:
         code, meaning = reply.code, reply.meaning
         self._silences = 0
         if meaning.answer == "unreachable":
             self._miss(station, f"exception {code:02X}, {meaning.name}", elapsed_ns)
-            return False
+            return Then.STOP
         self._reachable(station, elapsed_ns)
         self._tags.error(station.number)
         if meaning.answer in ("busy", "pending"):
             station.busy += 1
             if station.busy <= BUSY_RETRIES:
-                self._queue.append((station, block))  # behind the others: it gets time
-                return False
+                return Then.AGAIN  # behind the others: it gets time
             station.readings.reject(block, UNCERTAIN_LAST_USABLE)
-            return True
+            return Then.ON
         station.readings.reject(block, meaning.quality)
         self._note_refusal(station, block, f"exception {code:02X}, {meaning.name}")
-        return True
+        return Then.ON
 
     def _note_refusal(self, station: _Station, block: int, reason: str) -> None:
         """Log when a block begins or ends to be refused."""
         if bool(reason) == (block in station.refused):
             return
         station.refused = station.refused ^ {block}
+        if self._polls is not None:
+            self._polls.tell_of(station.number, block, bool(reason))
         what = f"is refused: {reason}" if reason else "is answered again"
         logger.warning("device {} on gateway {}: block {} {}", station.id, self._gateway.id, block, what)
 
@@ -316,6 +361,8 @@ class GatewayPoller:
         before, self._failed_attempts = self._failed_attempts, attempts
         if before == 0:
             self._online = False
+            if self._polls is not None:
+                self._polls.tell(True)
             self._tags.gateway_online(False)
             logger.warning("gateway {}: lost, {}", self._gateway.id, reason)
             for station in self._stations.values():
@@ -329,6 +376,8 @@ class GatewayPoller:
     def _gateway_recovered(self) -> None:
         self._failed_attempts = 0
         self._online = True
+        if self._polls is not None:
+            self._polls.tell(False)
         self._tags.gateway_online(True)
         logger.info("gateway {}: answers", self._gateway.id)
         for station in self._stations.values():

@@ -1,0 +1,108 @@
+"""The cycles of one gateway on the engine: between the poller, which knows devices, and a seat, which knows slots.
+
+Rule: a plainly good reply is looked at once a cycle, together with all others; the poller hears of a single one only
+when its device, its block or its gateway was in trouble.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from drivers import engine_tables as col
+from drivers.communication import CommunicationTags
+from drivers.engine import Engine
+from drivers.engine_cycle import Cycle, Numbers, Then
+from drivers.engine_seat import Seat
+from drivers.modbus import Request
+from drivers.outcome import Outcome
+from drivers.readings import DeviceReadings
+
+NS_PER_MS: Final = 1_000_000
+
+Judge = Callable[[int, int, Outcome, int], Then]  # device number, block, outcome, elapsed ns
+Heard = Callable[[int, int, int], None]  # device number, block, elapsed ns
+
+
+class EnginePolls:
+    """What one gateway's devices are asked, and what they answered. Device number i is `readings[i]`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        seat: Seat,
+        readings: Sequence[DeviceReadings],
+        tags: CommunicationTags,
+        judge: Judge,
+        heard: Heard,
+        on_end: Callable[[], None],
+    ) -> None:
+        """judge: of what was not plainly good. heard: a good reply that `tell` asked for. on_end: of a cycle."""
+        self._engine = engine
+        self._seat = seat
+        self._readings = readings
+        self._tags = tags
+        self._judge = judge
+        self._heard = heard
+        self._on_end = on_end
+        self._slots = [
+            [engine.store.slot(device.device.id, block) for block in range(len(device.requests))] for device in readings
+        ]
+        self._places = {slot: (n, b) for n, slots in enumerate(self._slots) for b, slot in enumerate(slots)}
+        seat.serve(self, self._requests())
+        self._numbers: Numbers = np.array([number for number, _ in self._places.values()], dtype=np.int64)
+        self._all: Numbers = np.array(list(self._places), dtype=np.int64)
+        self._good_before: Numbers = engine.tables.polls[self._all, col.P_GOOD]
+        self._asked: tuple[int, ...] | None = None
+        self._cycle = Cycle([])
+        self._replies_before = 0
+
+    def _requests(self) -> dict[int, Request]:
+        return {slot: self._readings[number].requests[block] for slot, (number, block) in self._places.items()}
+
+    def begin(self, left_out: tuple[int, ...]) -> None:
+        """Ask every device but those; `on_end` follows, possibly before this returns."""
+        if left_out != self._asked:
+            self._asked = left_out
+            absent = frozenset(left_out)
+            self._cycle = Cycle([slots for number, slots in enumerate(self._slots) if number not in absent])
+        self._seat.begin(self._cycle)
+
+    def tell(self, every: bool) -> None:
+        """Let the poller hear of every good reply, or only of those that `tell_of` names."""
+        self._seat.tell(every)
+
+    def tell_of(self, number: int, block: int, wanted: bool) -> None:
+        """Let the poller hear when a block is answered well."""
+        self._seat.tell_of(self._slots[number][block], wanted)
+
+    def any_good(self) -> bool:
+        """Tell whether a good reply came since this was last asked."""
+        before, self._replies_before = self._replies_before, self._seat.good_replies
+        return self._replies_before != before
+
+    # -- what the seat says (engine_cycle.CycleClient)
+
+    def good(self, slot: int, elapsed_ns: int) -> None:
+        self._heard(*self._places[slot], elapsed_ns)
+
+    def answered(self, slot: int, outcome: Outcome, elapsed_ns: int) -> Then:
+        return self._judge(*self._places[slot], outcome, elapsed_ns)
+
+    def ended(self) -> None:
+        self._accept()
+        polls = self._engine.tables.polls[self._all]
+        answered = np.flatnonzero(polls[:, col.P_GOOD] != self._good_before)
+        self._good_before = polls[:, col.P_GOOD]
+        self._tags.answers(self._numbers[answered], polls[answered, col.P_LAST_NS] / NS_PER_MS)
+        self._on_end()
+
+    def _accept(self) -> None:
+        """Stage what is fresh."""
+        store = self._engine.store
+        for slot in self._all[store.fresh[self._all] != 0].tolist():
+            store.fresh[slot] = 0
+            at, size = int(store.payload_at[slot]), int(store.payload_bytes[slot])
+            number, block = self._places[slot]
+            payload = store.arena[at : at + size].tobytes()
+            self._readings[number].accept(block, payload, int(store.received_ns[slot]))
