@@ -322,8 +322,8 @@ def look(t: Tables, conn: int, mono_ns: int, utc_ns: int, speed: int) -> int:
     """Go on with one connection after Python judged something or gave it work; return how many events wait."""
     _set_times(t, mono_ns, utc_ns, speed)
     t.conns[conn, col.C_HALTED] = 0
-    if t.conns[conn, col.C_FD] != col.NOBODY and t.pushed[0] <= col.EVENTS_MAX - col.EVENTS_EACH:
-        _visit(t, conn)
+    if t.conns[conn, col.C_FD] != col.NOBODY:
+        _visit(t, conn)  # there is room for its events: Python takes them after every compiled call
     pushed: int = t.pushed[0]
     return pushed
 
