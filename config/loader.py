@@ -166,17 +166,21 @@ def _own_or_ours(folder: Path, name: str) -> Path:
 
 def _read_profiles(sources: Sources) -> None:
     for path in sorted(profile_folder(sources.folder).glob("*.toml")):
-        name = f"profiles/{path.name}"
-        data = _read_toml(path, name, sources)
-        if data is None:
-            continue
-        sources.ids.setdefault("profile", set()).add(str(data.get("id", path.stem)))
-        placed = _validate(profile_schema.ProfileTable, data, name, "", sources)
-        if placed is None:
-            continue
-        if placed.item.id != path.stem:
-            sources.faults.append(placed.fault("id", f"'{placed.item.id}' in a file of another name", path.stem))
-        sources.keep("profile", placed)
+        read_profile(path, f"profiles/{path.name}", sources)
+
+
+def read_profile(path: Path, name: str, sources: Sources) -> None:
+    """Read one meter profile into `sources`; faults are collected under `name`."""
+    data = _read_toml(path, name, sources)
+    if data is None:
+        return
+    sources.ids.setdefault("profile", set()).add(str(data.get("id", path.stem)))
+    placed = _validate(profile_schema.ProfileTable, data, name, "", sources)
+    if placed is None:
+        return
+    if placed.item.id != path.stem:
+        sources.faults.append(placed.fault("id", f"'{placed.item.id}' in a file of another name", path.stem))
+    sources.keep("profile", placed)
 
 
 def _read_bytes(path: Path, name: str, sources: Sources) -> bytes | None:

@@ -12,12 +12,12 @@ from config.loader import Placed, Sources, listed, nearest
 from config.profile_schema import ProfileTable, RegisterTable, SwitchTable
 from drivers.cjt188_words import UNITS
 from drivers.profile import SWITCH_WORDS, WORDS, Protocol
+from drivers.write_guard import COUNTER_UNITS
 from scada.errors import Fault
 
 PACKED_TYPES: Final = ("bcd", "sbcd", "clock")
 BINARY_TYPES: Final = ("u16", "s16", "u32", "s32", "u64", "s64")
 COUNTED_TYPES: Final = ("bcd", *BINARY_TYPES)  # exact numbers
-ENERGY_UNITS: Final = ("kWh", "Wh", "kvarh", "m3", "L", "GJ", "MJ", "t")  # registers that count for ever
 CLOCK_LETTERS: Final = frozenset("mhDMY")  # without one of them a clock cannot be compared with ours
 
 
@@ -196,15 +196,6 @@ def data_lengths(sources: Sources) -> Iterator[Fault]:
                 wrong = f"{item.bytes} bytes, and its registers reach to byte {max(ends)}"
                 yield placed.fault(f"data.{item.di}", wrong, f"at least {max(ends)}")
             seen.add(item.di)
-        for register in table.registers:
-            if register.unit_at is not None and register.unit_at >= _length(table, register.di):
-                wrong = f"{register.unit_at} is behind the data of {register.di}"
-                yield placed.fault(f"registers.{register.measure}.unit_at", wrong, "a byte that is read, see [[data]]")
-
-
-def _length(table: ProfileTable, di: str) -> int:
-    given = {item.di: item.bytes for item in table.data}
-    return given.get(di) or max(r.at + bytes_of(r) for r in table.registers if r.di == di)
 
 
 def identity_and_clock(sources: Sources) -> Iterator[Fault]:
@@ -273,7 +264,7 @@ def whitelist(sources: Sources) -> Iterator[Fault]:
         table: ProfileTable = placed.item
         if table.protocol != "modbus":
             continue
-        counting = [r for r in table.registers if r.function == 3 and r.unit in ENERGY_UNITS and r.address is not None]
+        counting = [r for r in table.registers if r.function == 3 and r.unit in COUNTER_UNITS and r.address is not None]
         for number, item in enumerate(table.writable, start=1):
             if item.first > item.last:
                 yield placed.fault(

@@ -143,12 +143,6 @@ CASES = (
         "size = 4, unit_at = 3",
         ["registers.WaterVolume.unit_at: 3 is within its digits"],
     ),
-    Case(
-        WATER,
-        "size = 4, unit_at = 4",
-        "size = 4, unit_at = 19",
-        ["registers.WaterVolume.unit_at: 19 is behind the data of 901F"],
-    ),
     Case(WATER, "any", "any", []),
     Case(
         WATER,
