@@ -77,9 +77,11 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.shadow_commands
     import billing_core.tenant_commands
     import config.commands
+    import config.field_ports
     import config.profile_commands
     import config.tariff_commands
     import drivers.commands
+    import drivers.tools.commands
     import hmi.commands
 
     top = argparse.ArgumentParser(
@@ -109,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
     tariff = config.tariff_commands.add_commands(commands)
     billing_core.shadow_commands.add_shadow(tariff, database_url, config.tariff_commands.plans_of_file)
     drivers.commands.add_commands(commands)
-    billing_core.commands.add_commands(commands, database_url)
+    verbs = billing_core.commands.add_commands(commands, database_url)
+    drivers.tools.commands.add_commands(verbs, commands, config.field_ports.ports())
     ports = billing_core.account_commands.Ports(database_url, hmi.commands.prover(database_url))
     billing_core.account_commands.add_commands(commands, ports)
     billing_core.tenant_commands.add_commands(commands, ports, config.commands.points_of_room)
@@ -414,6 +417,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     from billing_core.credit_stops import known_stops
     from billing_core.credit_store import CreditStore
     from config import computed, counter, monthend
+    from drivers import field_operations
     from drivers.bus import FieldBus
     from scada import control_store
     from scada.clock import NS_PER_S
@@ -476,7 +480,8 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     acts = CreditActs(credit, credit_store, work, clock, plant.site.timezone)
     month_end = monthend.month_end(plant, room.database_url, core, billing, books, residents.rows, clock)
     asked = counter.operations(plant, clock, billing, books, residents, core.change, core.quietly, desk, month_end)
-    return core, [*asked, *acts.operations(), *monthend.operations(plant, month_end)]
+    field_asked = field_operations.operations(field, plant.gateways, plant.devices, clock)
+    return core, [*asked, *acts.operations(), *monthend.operations(plant, month_end), *field_asked]
 
 
 def _credit_control(plant: "Plant", speed: int) -> "CreditControl":

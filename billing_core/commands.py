@@ -12,9 +12,12 @@ from billing_core import meter_commands
 SHOWN_MOST: Final = 1000  # lines of differences; the count is always complete
 
 
-def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str]) -> None:
-    """Add the commands of this package. database_url: parsed arguments -> connection string of the books."""
-    meter_commands.add_commands(commands, database_url)
+def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str]) -> Any:
+    """Add the commands of this package; return the verbs of `meter`, which other packages add to.
+
+    database_url: parsed arguments -> connection string of the books.
+    """
+    verbs = meter_commands.add_commands(commands, database_url)
     text = (
         "verify the books: transfers sum to zero, hash chain unbroken and as it was anchored in the data directory, "
         "balances equal the fold of entries, every charge computed again from its stored readings; exit 1 when "
@@ -32,6 +35,7 @@ def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str
     again.add_argument("--reason", required=True, help="why these books are the right ones")
     again.add_argument("--user", default="", help="who says so (default: console:<user of this machine>)")
     again.set_defaults(run=lambda args: run_reanchor(database_url(args), anchor_folder(args), args.reason, args.user))
+    return verbs
 
 
 def anchor_folder(args: argparse.Namespace) -> Path:

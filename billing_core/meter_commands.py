@@ -19,9 +19,12 @@ from scada.errors import Refused
 HEADING: Final = ("time", "register")  # of a file of late readings
 
 
-def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str]) -> None:
-    """Add `meter` with its verbs. database_url: of the books, which know the time zone of the site."""
-    text = "registers: what is held and why, release, reject, meter swap, ratio, late and corrected readings"
+def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str]) -> Any:
+    """Add `meter` with its verbs; return them, for the verbs of other packages.
+
+    database_url: of the books, which know the time zone of the site.
+    """
+    text = "meters: read, watch, identify, switch, frames; held registers, release, reject, swap, ratio, late readings"
     top = commands.add_parser("meter", help=text, description=text)
     top.set_defaults(site_zone=lambda args: people.site_zone(database_url(args)))
     verbs = top.add_subparsers(metavar="VERB", required=True)
@@ -48,6 +51,7 @@ def add_commands(commands: Any, database_url: Callable[[argparse.Namespace], str
     late.add_argument("--at", default="", help="time of one reading: 2026-11-01T08:03:00+08:00")
     late.add_argument("--register", default="", help="register at that time, as the meter shows it")
     late.add_argument("--preview", action="store_true", help="show what would be posted, change nothing")
+    return verbs
 
 
 def _verb(verbs: Any, name: str, text: str, run: Any, writes: bool = True) -> argparse.ArgumentParser:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from drivers.device import Device, Gateway
+from drivers.dialects import Question
+from drivers.frame_log import Entry, FrameLog
 from drivers.modbus import Request, write_request
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
 from drivers.poller import GatewayPoller
@@ -43,6 +45,7 @@ class FieldBus:
         rng: random.Random | None = None,
     ) -> None:
         """rng: the source of jitter; seeded, it makes a run repeatable. KeyError for a device on an unknown gateway."""
+        self._clock = clock
         rng = rng or random.Random()
         behind: dict[str, list[Device]] = {gateway.id: [] for gateway in gateways}
         for device in devices:
@@ -85,6 +88,32 @@ class FieldBus:
             poller.watch(device_id, target, switch.verify_s)  # the truth is wanted in both cases
         if error is not None:
             raise error
+
+    async def ask(self, gateway: str, question: Question) -> tuple[Outcome, list[Entry]]:
+        """Ask one question of a person before everything that waits; return its outcome and its frames.
+
+        KeyError for an unknown gateway. A line that is down fails at once, with no frames.
+        """
+        poller = self.pollers[gateway]
+        entries: list[Entry] = []
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        poller.line.log.capture(question, entries.append)
+        try:
+            poller.command(question, lambda outcome: None if answer.done() else answer.set_result(outcome))
+            return await answer, entries
+        except asyncio.CancelledError:
+            poller.withdraw(question)
+            raise
+        finally:
+            poller.line.log.release(question, self._clock.mono_ns())
+
+    def state_of(self, gateway: str) -> str:
+        """Return where the line of a gateway is in its life, in one word."""
+        return str(self.pollers[gateway].line.state.value)
+
+    def log_of(self, gateway: str) -> FrameLog:
+        """Return the frame log of a gateway, which all its connections share."""
+        return self.pollers[gateway].line.log
 
 
 def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], devices: Sequence[Device]) -> "Engine | None":

@@ -17,7 +17,6 @@ from twisted.internet.defer import Deferred, DeferredList
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
 from drivers.engine_cycle import Then
-from drivers.modbus import Request
 from drivers.modbus_tcp import RECONNECT_MAX_S, Line, State
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
 from drivers.readings import DeviceReadings
@@ -83,6 +82,7 @@ class GatewayPoller:
         make = (reactor, clock, gateway.host, gateway.port)
         self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_up, self._on_down, engine)
         self.probe_line = Line(*make, 1, gateway.timeout_s, rng)
+        self.probe_line.log = self.line.log
         self._queue: deque[tuple[_Station, int]] = deque()
         self._active = 0
         self._cycle_from_ns = 0
@@ -128,11 +128,11 @@ class GatewayPoller:
         self._queue.clear()
         return DeferredList([self.line.close(), self.probe_line.close()])
 
-    def command(self, request: Request, done: Callable[[Outcome], None]) -> None:
+    def command(self, request: Any, done: Callable[[Outcome], None]) -> None:
         """Send a write before everything that waits; `done` is called once with its outcome."""
         self.line.ask(request, lambda outcome, _: done(outcome), urgent=True)
 
-    def withdraw(self, request: Request) -> None:
+    def withdraw(self, request: Any) -> None:
         """Never send a command that still waits: nobody wants it any more."""
         self.line.withdraw(request)
 

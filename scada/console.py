@@ -32,20 +32,38 @@ def perform(
 
     Raises Refused with the core's code, DatabaseAway, or WattkeeperError when no core answers on the socket.
     """
-    words = {
-        "operation": operation,
-        "arguments": json.dumps(arguments, ensure_ascii=False),
-        "user": user or console_user(),
-        "role": role,
-        "station": platform.node() or "console",
-    }
-    box = amp.Box(Perform.makeArguments(words, None))
-    box[amp.ASK], box[amp.COMMAND] = TAG, Perform.commandName
+    words = {"operation": operation, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    decoded: dict[str, Any] = json.loads(call(core_socket, Perform, words, user, role)["answer"])
+    return decoded
+
+
+def call(
+    core_socket: Path, command: type[amp.Command], words: Mapping[str, Any], user: str = "", role: str = "admin"
+) -> dict[str, Any]:
+    """Send one command of the link, signed by the console where it wants to know who asks; return its answer.
+
+    Raises as `perform` does.
+    """
+    signature = {"user": user or console_user(), "role": role, "station": platform.node() or "console"}
+    signed = words if b"user" not in dict(command.arguments) else {**words, **signature}
+    box = amp.Box(command.makeArguments(signed, None))
+    box[amp.ASK], box[amp.COMMAND] = TAG, command.commandName
     answer = _ask(core_socket, box.serialize())
     if amp.ERROR in answer:
         raise _failure(answer[amp.ERROR_CODE], answer[amp.ERROR_DESCRIPTION].decode())
-    decoded: dict[str, Any] = json.loads(Perform.parseResponse(answer, None)["answer"])
-    return decoded
+    parsed: dict[str, Any] = command.parseResponse(answer, None)
+    return parsed
+
+
+def answers(core_socket: Path) -> bool:
+    """Tell whether a core listens on its socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(PATIENCE_S)
+        try:
+            line.connect(str(core_socket))
+        except OSError:
+            return False
+    return True
 
 
 def _ask(core_socket: Path, question: bytes) -> Any:

@@ -14,6 +14,7 @@ Permission = Literal[
     "account.manage",  # open, refund, reverse, correct, transfer, move out, settle
     "account.approve",  # be the second person of a refund or correction above the limit
     "credit.manage",  # protect, pause, dispute
+    "field.ask",  # read any register of the field, and the frames on its lines
     "meter.manage",  # release or reject readings, swap, ratio, late readings
     "tariff.publish",
     "user.manage",
@@ -22,7 +23,7 @@ Permission = Literal[
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     "viewer": frozenset({"view"}),
     "operator": frozenset({"view", "alarm.acknowledge", "breaker.switch", "account.view", "credit.manage"}),
-    "engineer": frozenset({"view", "alarm.acknowledge", "account.view", "meter.manage"}),
+    "engineer": frozenset({"view", "alarm.acknowledge", "account.view", "field.ask", "meter.manage"}),
     # finance never switches a supply, operators never touch money or prices
     "finance": frozenset({"view", "account.view", "account.topup", "account.manage", "account.approve"}),
     "admin": frozenset(get_args(Permission)),

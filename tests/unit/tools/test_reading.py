@@ -1,0 +1,108 @@
+"""`meter read` and `watch` on real lines: every protocol, frames explained, and failures that say where to look."""
+
+import json
+
+import pytest
+
+from tests.unit.tools.conftest import DLT645, FRAMED, SERIAL, TCP, VALVE, WATER, Bench, Tool
+
+
+def read(tool: Tool, bench: Bench, line: str, *words: str) -> dict[str, object]:
+    code, out, err = tool("meter", "read", "--line", bench.place(line), "--json", *words)
+    assert code == 0, err
+    said: dict[str, object] = json.loads(out)
+    return said
+
+
+def test_modbus_tcp_registers_by_address(tool: Tool, bench: Bench) -> None:
+    said = read(tool, bench, FRAMED, "--unit", "3", "--register", "3:0x000A:2:u32:0.01")
+    (value,) = said["values"]  # type: ignore[misc]
+    assert (value["value"], value["quality"], value["raw"]) == ("12345.67", "Good", "00 12 D6 87")
+    (frame,) = said["frames"]  # type: ignore[misc]
+    assert [field["value"] for field in frame["sent_fields"]][3:] == [
+        "3", "03 read holding registers", "0x000A (10)", "2 (0x0002)"
+    ]  # fmt: skip
+    assert frame["received_fields"][-1]["value"] == "0012 D687"
+
+
+def test_modbus_rtu_by_profile_on_a_serial_port(tool: Tool, bench: Bench) -> None:
+    said = read(tool, bench, SERIAL, "--unit", "4", "--profile", "hiking-dds238-2", "ActiveEnergyImportTotal")
+    (value,) = said["values"]  # type: ignore[misc]
+    assert (value["value"], value["unit"]) == ("12345.67", "kWh")
+    assert said["protocol"] == "modbus-rtu"
+    assert [f["en"] for f in said["frames"][0]["received_fields"]][-1] == "CRC"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("address", [DLT645, "AAAAAAAAAAAA", "AAAAAAAA5566"])
+def test_dlt645_by_identifier_and_wildcards(tool: Tool, bench: Bench, address: str) -> None:
+    words = ("--protocol", "dlt645-2007", "--address", address, "--di", "00010000", "--di", "02010100")
+    said = read(tool, bench, TCP, *words)
+    energy, voltage = said["values"]  # type: ignore[misc]
+    assert (energy["value"], energy["zh"]) == ("12345.67 kWh", "正向有功电能 总")
+    assert voltage["value"].endswith(" V")
+    assert said["frames"][0]["sent"].startswith("FE FE FE FE 68 ")  # type: ignore[index]
+
+
+def test_cjt188_by_profile(tool: Tool, bench: Bench) -> None:
+    said = read(tool, bench, WATER, "--profile", "cjt188-cold-water", "--address", VALVE)
+    volumes = [value for value in said["values"] if value["unit"] == "m3"]  # type: ignore[attr-defined]
+    assert volumes[0]["value"] == "12345.67"
+
+
+def test_cjt188_without_a_profile_shows_what_the_standard_says(tool: Tool, bench: Bench) -> None:
+    low = bench.gateways[WATER] and "--di-low-first"
+    said = read(tool, bench, WATER, "--protocol", "cjt188", "--address", VALVE, low)
+    assert {"volume", "clock", "status"} <= {value["en"] for value in said["values"]}  # type: ignore[attr-defined]
+
+
+def test_the_frames_are_printed_field_by_field_in_either_language(tool: Tool, bench: Bench) -> None:
+    words = ("meter", "read", "--line", bench.place(FRAMED), "--unit", "3", "--register", "3:0x61:1")
+    code, out, _ = tool(*words)
+    assert code == 0
+    assert "-> sent" in out and "transaction" in out and "0x0061 (97)" in out
+    code, out, _ = tool(*words, "--lang", "zh")
+    assert "-> 发送" in out and "事务标识" in out
+    code, out, _ = tool(*words, "--no-frames")
+    assert "transaction" not in out
+
+
+def test_silence_says_where_to_look(tool: Tool, bench: Bench) -> None:
+    words = ("--protocol", "dlt645-2007", "--address", "1", "--timeout", "0.2")
+    code, out, err = tool("meter", "read", "--line", bench.place(TCP), *words)
+    assert code == 1
+    assert "no answer to DI 00010000" in err and "wires A and B" in err
+    assert "(nothing)" in out
+
+
+def test_an_exception_and_a_gateway_that_finds_nobody_are_told(tool: Tool, bench: Bench) -> None:
+    line = bench.place(FRAMED)
+    _, _, refused = tool("meter", "read", "--line", line, "--unit", "3", "--register", "3:0x7000:1")
+    assert "refuses 03:0x7000+1: 02 illegal data address" in refused
+    code, _, absent = tool("meter", "read", "--line", line, "--unit", "77", "--register", "3:0:1")
+    assert (code, "gateway target failed to respond" in absent) == (1, True)
+
+
+def test_a_line_that_is_not_there(tool: Tool) -> None:
+    code, _, err = tool("meter", "read", "--line", "modbus-tcp:127.0.0.1:1", "--register", "3:0:1")
+    assert (code, "modbus-tcp:127.0.0.1:1 cannot be opened: Connection refused" in err) == (1, True)
+    words = ("--protocol", "modbus-rtu", "--register", "3:0x0C:1")
+    code, _, err = tool("meter", "read", "--line", "serial:/nowhere/port", *words)
+    assert (code, "serial:/nowhere/port 9600 8N1 cannot be opened" in err) == (1, True)
+
+
+def test_a_serial_port_has_one_owner(tool: Tool, bench: Bench) -> None:
+    import serial
+
+    words = ("--line", bench.place(SERIAL), "--unit", "4", "--protocol", "modbus-rtu", "--register", "3:0x0C:1")
+    with serial.Serial(bench.place(SERIAL).removeprefix("serial:"), exclusive=True):
+        code, _, err = tool("meter", "read", *words)
+    assert (code, "another process holds it" in err) == (1, True)
+    assert tool("meter", "read", *words)[0] == 0
+
+
+def test_watch_marks_what_changed_and_ends(tool: Tool, bench: Bench) -> None:
+    words = ("--profile", "acrel-adl3000", "VoltageL1", "ActiveEnergyImportTotal", "--every", "0.05", "--rounds", "3")
+    code, out, err = tool("meter", "watch", "--line", bench.place(FRAMED), "--unit", "3", *words, "--json")
+    rounds = [json.loads(line) for line in out.splitlines()]
+    assert (code, len(rounds), rounds[0]["changed"]) == (0, 3, [])
+    assert "ended after 3 rounds" in err
