@@ -111,8 +111,8 @@ def parser() -> argparse.ArgumentParser:
     tariff = config.tariff_commands.add_commands(commands)
     billing_core.shadow_commands.add_shadow(tariff, database_url, config.tariff_commands.plans_of_file)
     drivers.commands.add_commands(commands)
-    verbs = billing_core.commands.add_commands(commands, database_url)
-    drivers.tools.commands.add_commands(verbs, commands, config.field_ports.ports())
+    meter = billing_core.commands.add_commands(commands, database_url)
+    drivers.tools.commands.add_commands(meter, commands, config.field_ports.ports())
     ports = billing_core.account_commands.Ports(database_url, hmi.commands.prover(database_url))
     billing_core.account_commands.add_commands(commands, ports)
     billing_core.tenant_commands.add_commands(commands, ports, config.commands.points_of_room)
@@ -394,12 +394,15 @@ async def field_room(room: "Room", args: argparse.Namespace) -> None:
 
 async def core_room(room: "Room", args: argparse.Namespace) -> None:
     from billing_core.expiry import expire_subsidies
+    from drivers import field_operations
     from scada import link
     from scada.operations import OperationDesk
     from scada.requests import Requests
 
-    core, operations = build_core(room, _plant(args))
-    desk = OperationDesk(operations)
+    plant = _plant(args)
+    core, operations = build_core(room, plant)
+    of_field = field_operations.operations(core.ports.field, plant.gateways, plant.devices, room.clock)
+    desk = OperationDesk([*operations, *of_field])
     core.also.append(lambda: expire_subsidies(desk.perform, lambda: core.books_open))
     requests = Requests(core, room.clock, desk)
     listening = link.serve(room.reactor, room.data.core_socket, requests.handlers())
@@ -417,7 +420,6 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     from billing_core.credit_stops import known_stops
     from billing_core.credit_store import CreditStore
     from config import computed, counter, monthend
-    from drivers import field_operations
     from drivers.bus import FieldBus
     from scada import control_store
     from scada.clock import NS_PER_S
@@ -480,8 +482,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     acts = CreditActs(credit, credit_store, work, clock, plant.site.timezone)
     month_end = monthend.month_end(plant, room.database_url, core, billing, books, residents.rows, clock)
     asked = counter.operations(plant, clock, billing, books, residents, core.change, core.quietly, desk, month_end)
-    field_asked = field_operations.operations(field, plant.gateways, plant.devices, clock)
-    return core, [*asked, *acts.operations(), *monthend.operations(plant, month_end), *field_asked]
+    return core, [*asked, *acts.operations(), *monthend.operations(plant, month_end)]
 
 
 def _credit_control(plant: "Plant", speed: int) -> "CreditControl":
