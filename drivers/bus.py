@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from drivers.device import Device, Gateway
-from drivers.dialects import Question
+from drivers.dialects import Question, dialect_of
 from drivers.frame_log import Entry, FrameLog
-from drivers.modbus import Request, write_request
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
 from drivers.poller import GatewayPoller
-from drivers.profile import Switch
 from drivers.replies import ReplyStore
 from scada.clock import Clock
 from scada.errors import FieldError, NoAnswer
-from scada.position import CLOSED, OPEN
 from scada.stage import Stage
 
 if TYPE_CHECKING:
@@ -51,6 +48,7 @@ class FieldBus:
         for device in devices:
             behind[device.gateway].append(device)
         self._devices = {device.id: device for device in devices}
+        self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
         self.engine = engine_for(reactor, clock, gateways, devices)
         self.pollers = {g.id: GatewayPoller(reactor, clock, g, behind[g.id], stage, rng, self.engine) for g in gateways}
 
@@ -74,7 +72,11 @@ class FieldBus:
         switch = device.profile.switch if device is not None else None
         if device is None or switch is None:
             raise FieldError(f"device {device_id}: there is no switch to command")
-        request = switch_request(device.unit, switch, target)
+        dialect = dialect_of(device.profile.protocol, self._framed[device.gateway])
+        try:
+            request = dialect.switch(device, switch, target, self._clock.utc_ns())
+        except ValueError as impossible:  # this model, or its medium, has no such command
+            raise FieldError(f"device {device_id}: {impossible}") from impossible
         poller = self.pollers[device.gateway]
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         poller.command(request, lambda outcome: None if answer.done() else answer.set_result(outcome))
@@ -127,14 +129,6 @@ def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], devices:
     from drivers.engine import Engine
 
     return Engine(reactor, clock, ReplyStore(devices), len(framed))
-
-
-def switch_request(unit: int, switch: Switch, target: int) -> Request:
-    """Make the write that commands a switch to a Dbpos. ValueError for a target that is no command."""
-    if target not in (OPEN, CLOSED):
-        raise ValueError(f"a switch cannot be commanded to position {target}")
-    value = switch.open_value if target == OPEN else switch.close_value
-    return write_request(unit, switch.function, switch.address, (value,))
 
 
 def _judge_command(device_id: str, outcome: Outcome) -> FieldError | None:

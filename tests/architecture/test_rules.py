@@ -40,6 +40,21 @@ def test_no_handler_is_deaf() -> None:
     assert deaf == []
 
 
+def test_every_modbus_write_passes_the_guard() -> None:
+    """Only the guard makes writes: a counter that is written is erased."""
+    makers = {"write_request", "read_write_request"}
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree, _ in sources()
+        if name not in ("drivers/modbus.py", "drivers/write_guard.py")
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id in makers)
+        or (isinstance(node, ast.Attribute) and node.attr in makers)
+        or (isinstance(node, ast.alias) and node.name in makers)
+    ]
+    assert found == []
+
+
 def test_no_float_comes_near_money() -> None:
     """The files that compute money hold no float literal and no true division."""
     found = []

@@ -24,6 +24,7 @@ from harness import (
 )
 
 from drivers.bus import FieldBus
+from drivers.profile import NEVER
 from scada.errors import FieldError, NoAnswer
 from scada.position import CLOSED, OPEN
 from scada.quality import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION
@@ -446,5 +447,18 @@ def test_a_device_without_a_switch_takes_no_command(reactor_loop: Any) -> None:
         for name in ("m0", "nobody"):
             with pytest.raises(FieldError, match="no switch"):
                 await bus.actuate(name, OPEN)
+
+    reactor_loop.run(story())
+
+
+def test_a_command_that_a_model_does_not_have_is_refused_before_anything_is_sent(reactor_loop: Any) -> None:
+    async def story() -> None:
+        plant = Plant(1)
+        model = plant.devices[0].profile
+        assert model.switch is not None
+        only_trips = replace(plant.devices[0], profile=replace(model, switch=replace(model.switch, close_value=NEVER)))
+        bus = FieldBus(reactor_loop.reactor, plant.clock, [plant.gateway(1)], [only_trips], plant.stage, seeded())
+        with pytest.raises(FieldError, match="m0: this model cannot be closed from afar"):
+            await bus.actuate("m0", CLOSED)
 
     reactor_loop.run(story())
