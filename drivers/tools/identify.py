@@ -33,6 +33,7 @@ from scada.quality import GOOD
 NUMBER_DI: Final = {"dlt645-2007": 0x0400_0402, "dlt645-1997": 0xC032}
 BLOCKS_TRIED: Final = 4  # of a profile: enough to tell it from others, quick enough at 2400 baud
 MODELS_SHOWN: Final = 5
+ZERO_COUNTS: Final = 0.5  # a register that reads 0 may be right, or be nothing at all
 
 
 @dataclass(slots=True)
@@ -169,21 +170,19 @@ def _models(session: Session, device: Device, identity: Identity, profiles: Mapp
 
 
 def _other_type(profile: Profile, found: Found) -> bool:
-    """Tell whether a CJ/T 188 profile is for another medium or another order of the identifier."""
-    if found.spoken != "cjt188":
-        return False
-    return profile.meter_type >> 4 != found.meter_type >> 4 or profile.di_low_first != found.di_low_first
+    """Tell whether a CJ/T 188 profile is for another kind of meter: water, heat, gas."""
+    return found.spoken == "cjt188" and profile.meter_type >> 4 != found.meter_type >> 4
 
 
 def _score(session: Session, device: Device) -> float:
     """Return the share of a profile's first registers that read well; 0 when it does not answer as the profile says."""
-    good = total = 0
+    good, total = 0.0, 0
     for block in plan_blocks(device.profile)[:BLOCKS_TRIED]:
         total += len(block.registers)
         outcome, _ = session.ask(device, Ask("read", block.function, block.address, block.count))
         if isinstance(outcome, Reply):
             found = values(device, block, outcome.payload)
-            good += sum(value.quality == GOOD and value.number != 0 for value in found)
+            good += sum((value.quality == GOOD) * (1.0 if value.number else ZERO_COUNTS) for value in found)
     return good / total if total else 0.0
 
 

@@ -44,9 +44,9 @@ class Probe:
 
     @property
     def form(self) -> str:
-        """Return the line format, "" where the line has none that we know."""
+        """Return the line format, "" where the other side of a gateway has it and we do not know it."""
         line = self.gateway.line
-        return "" if self.gateway.transport == "modbus-tcp" else f"{line.baud} 8{line.parity}{line.stop_bits}"
+        return f"{line.baud} 8{line.parity}{line.stop_bits}" if self.gateway.transport == "serial" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ class Found:
     crowd: bool = False
 
     @property
-    def key(self) -> tuple[Spoken, str, int, str]:
-        return self.spoken, self.form, self.unit, self.address
+    def key(self) -> tuple[str, str, int, str]:
+        """Return what makes it one station: many meters answer both editions of DL/T 645."""
+        return self.spoken.partition("-")[0], self.form, self.unit, self.address
 
 
 def forms(gateway: Gateway, spoken: Spoken, bauds: Sequence[int], form: str) -> Iterator[Gateway]:

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,10 +138,17 @@ def _run(
                     bar.set_description(f"{step.spoken} {step.form}".strip())
                     one, _ = put(session, step, _patience_s(args, step))
                     if one is not None:
-                        found.setdefault(one.key, one)
+                        keep(found, one)
                     bar.update()
             finally:
                 session.close()
+
+
+def keep(found: dict[Any, Found], one: Found) -> None:
+    """Note a station once, with the other protocols it answers."""
+    known = found.setdefault(one.key, one)
+    if known.spoken != one.spoken and not one.crowd:
+        found[one.key] = replace(known, remark=f"{known.remark} + {one.spoken}".strip())
 
 
 def _print(args: argparse.Namespace, found: Sequence[Found], stations: Sequence[Found], words: Words) -> None:

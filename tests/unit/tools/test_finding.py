@@ -1,0 +1,114 @@
+"""`meter identify` and `bus scan` on real lines: who is there, what it speaks, which profile fits."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.device import Device, Gateway, LineFormat
+from tests.unit.tools.conftest import DLT645, FRAMED, SECOND, SERIAL, TCP, VALVE, WATER, Bench, Tool, free_ports
+
+
+def identify(tool: Tool, bench: Bench, line: str, *words: str) -> dict[str, Any]:
+    code, out, err = tool("meter", "identify", "--line", bench.place(line), "--json", *words)
+    assert code == 0, err
+    said: dict[str, Any] = json.loads(out)
+    return said
+
+
+def scan(tool: Tool, bench: Bench, line: str, *words: str) -> list[dict[str, Any]]:
+    code, out, err = tool("bus", "scan", "--line", bench.place(line), "--json", *words)
+    assert code == 0, err
+    found: list[dict[str, Any]] = json.loads(out)["found"]
+    return found
+
+
+def test_a_dlt645_meter_alone_on_its_line_tells_its_address_and_its_models(tool: Tool, bench: Bench) -> None:
+    said = identify(tool, bench, TCP, "--timeout", "0.3")
+    assert (said["spoken"], said["address"]) == ("dlt645-2007", DLT645)
+    assert said["models"][0]["profile"].startswith("dlt645-2007")
+    assert {frame["outcome"] for frame in said["frames"]} == {"reply"}
+
+
+def test_a_water_meter_is_found_behind_the_electricity_protocols(tool: Tool, bench: Bench) -> None:
+    said = identify(tool, bench, WATER, "--timeout", "0.3")
+    assert (said["spoken"], said["address"], said["meter_type"]) == ("cjt188", VALVE, 0x10)
+    assert said["models"][0]["profile"] == "cjt188-cold-water"
+
+
+def test_a_modbus_meter_is_told_by_the_profile_it_answers(tool: Tool, bench: Bench) -> None:
+    said = identify(tool, bench, FRAMED, "--unit", "3")
+    assert (said["spoken"], said["unit"]) == ("modbus-tcp", 3)
+    assert "acrel-adl3000" in [model["profile"] for model in said["models"] if model["score"] > 0.8]
+
+
+def test_nobody_is_told_with_all_that_was_tried(tool: Tool, bench: Bench) -> None:
+    code, _, err = tool("meter", "identify", "--line", bench.place(FRAMED), "--unit", "99")
+    assert (code, "nobody answers. Tried: modbus-tcp" in err) == (1, True)
+
+
+def test_scan_of_modbus_tcp_finds_the_stations_and_writes_rows(tool: Tool, bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "found.csv"
+    words = ("--units", "1-8", "--gateway", "gw-1", "--csv", str(file))
+    found = scan(tool, bench, FRAMED, *words)
+    assert [(one["protocol"], one["unit"]) for one in found] == [("modbus-tcp", 3), ("modbus-tcp", 5)]
+    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
+    assert [(row["id"], row["gateway"], row["unit"]) for row in rows] == [
+        ("m-gw-1-3", "gw-1", "3"),
+        ("m-gw-1-5", "gw-1", "5"),
+    ]
+
+
+def test_scan_of_a_transparent_gateway_finds_each_protocol_once(tool: Tool, bench: Bench) -> None:
+    words = ("--timeout", "0.2", "--units", "1-2")
+    (meter,) = scan(tool, bench, TCP, *words)
+    assert (meter["protocol"], meter["address"], meter["form"]) == ("dlt645-2007", DLT645, "")
+    assert meter["remark"] == "+ dlt645-1997"
+    (water,) = scan(tool, bench, WATER, *words)
+    assert (water["protocol"], water["address"]) == ("cjt188", VALVE)
+
+
+def test_scan_of_a_serial_port_tries_baud_rates(tool: Tool, bench: Bench) -> None:
+    words = ("--protocol", "modbus-rtu", "--baud", "9600,4800", "--units", "3-4", "--timeout", "0.1")
+    found = scan(tool, bench, SERIAL, *words)
+    assert ("modbus-rtu", 4, "9600 8N1") in {(one["protocol"], one["unit"], one["form"]) for one in found}
+
+
+def test_nobody_on_the_line(tool: Tool, bench: Bench) -> None:
+    code, out, err = tool("bus", "scan", "--line", bench.place(FRAMED), "--units", "90-91")
+    assert (code, "0 stations found" in out, "2 steps" in err) == (1, True, True)
+
+
+def test_two_meters_that_answer_together_are_told_as_a_crowd(tool: Tool, known: Any, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    gateway = Gateway(TCP, "127.0.0.1", port, transport="tcp", line=LineFormat(9600, "E"))
+    meters = [
+        Device(name, TCP, 0, known["dlt645-2007-1p"], 1, 1, {}, address=address)
+        for name, address in (("one", DLT645), ("two", SECOND))
+    ]
+    with Bench([gateway], meters, tmp_path) as two:
+        words = ("bus", "scan", "--line", two.place(TCP), "--protocol", "dlt645-2007", "--timeout", "0.3")
+        _, _, err = tool(*words)
+        assert "garbage" in err
+        code, out, _ = tool(*words, "--addresses", f"{SECOND},{DLT645},000000000008")
+    assert code == 0
+    assert SECOND in out and DLT645 in out and "2 stations found" in out
+
+
+def test_ctrl_c_shows_what_was_found_so_far(tool: Tool, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from drivers.tools import scanning
+
+    asked = scanning.put
+
+    def interrupted(session: Any, probe: Any, timeout_s: float) -> Any:
+        if probe.device.unit > 4:
+            raise KeyboardInterrupt
+        return asked(session, probe, timeout_s)
+
+    monkeypatch.setattr(scanning, "put", interrupted)
+    code, out, err = tool("bus", "scan", "--line", bench.place(FRAMED), "--units", "1-100")
+    assert (code, "stopped; this is what was found so far" in err) == (0, True)
+    assert "1 stations found" in out
