@@ -37,7 +37,7 @@ def switch_value(switch: Switch, target: int) -> int:
         raise ValueError(f"a switch cannot be commanded to position {target}")
     value = switch.open_value if target == OPEN else switch.close_value
     if value == NEVER:
-        raise ValueError(f"position {target} is never commanded remotely")
+        raise ValueError(f"this model cannot be {'opened' if target == OPEN else 'closed'} from afar")
     return value
 
 
