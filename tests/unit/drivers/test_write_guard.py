@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from harness import device, profile, register
 
-from config.assembly import profile_of
-from config.schema import ProfileTable
+from config.profile_schema import ProfileTable
+from config.profiling import profile_of
 from drivers.dialects import dialect_of
 from drivers.modbus import Request, write_request
 from drivers.modbus_rtu import Question
