@@ -401,7 +401,7 @@ async def core_room(room: "Room", args: argparse.Namespace) -> None:
 
     plant = _plant(args)
     core, operations = build_core(room, plant)
-    of_field = field_operations.operations(core.ports.field, plant.gateways, plant.devices, room.clock)
+    of_field = field_operations.operations(core.ports.field, plant.gateways, plant.devices, room.clock, room.data.run)
     desk = OperationDesk([*operations, *of_field])
     core.also.append(lambda: expire_subsidies(desk.perform, lambda: core.books_open))
     requests = Requests(core, room.clock, desk)

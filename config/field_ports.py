@@ -5,6 +5,7 @@ Rule: nothing is read before a command asks.
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from drivers.profile import Profile
@@ -23,7 +24,9 @@ def _site(args: argparse.Namespace) -> Site:
 
     plant = load(args.config)
     names = {device.id: plant.names[device.id] for device in plant.devices}
-    return Site(plant.gateways, plant.devices, {key: (name.zh, name.en) for key, name in names.items()})
+    run = DataDirectory(args.data).run  # from where the path of a serial port counts
+    gateways = [replace(one, path=str(run / one.path)) if one.path else one for one in plant.gateways]
+    return Site(gateways, plant.devices, {key: (name.zh, name.en) for key, name in names.items()})
 
 
 def profiles(folder: Path) -> Mapping[str, Profile]:

@@ -52,3 +52,4 @@ class GatewayTable(Named):
     in_flight: Annotated[int, Field(ge=1, le=32)] = 1  # 32: request queue of common gateways
     timeout_s: Annotated[float, Field(ge=0.05, le=30)] = 1.0  # until the first byte of an answer
     period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    log_frames: bool = False  # keep good frames in the frame log too, although nobody follows

@@ -53,6 +53,7 @@ class Gateway:
     heartbeat: bytes = b""  # dial-in: what the DTU sends when nothing happens; b"": nothing is expected
     heartbeat_s: float = HEARTBEAT_S  # dial-in: silence after which the connection is given up
     late: LateReplies = "wait"
+    log_frames: bool = False  # good frames are kept too, although nobody follows
     rows: Mapping[str, int] = field(default_factory=dict)  # measure -> image row of its counters
 
 

@@ -8,6 +8,7 @@ Rule: nothing here moves the switch of a configured device: that is the control 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from loguru import logger
@@ -100,7 +101,11 @@ class FramesArguments:
 class FieldDesk:
     """Carries out the operations. One thread, the core's."""
 
-    def __init__(self, bus: FieldBus, gateways: Sequence[Gateway], devices: Sequence[Device], clock: Clock) -> None:
+    def __init__(
+        self, bus: FieldBus, gateways: Sequence[Gateway], devices: Sequence[Device], clock: Clock, run: Path
+    ) -> None:
+        """run: folder from which the path of a serial port counts."""
+        self._run = run
         self._bus = bus
         self._gateways = {gateway.id: gateway for gateway in gateways}
         self._devices = {device.id: device for device in devices}
@@ -111,13 +116,10 @@ class FieldDesk:
         found = []
         for gateway in self._gateways.values():
             behind = [device.id for device in self._devices.values() if device.gateway == gateway.id]
-            found.append(
-                {
-                    "line": gateway.id, "where": where(gateway), "transport": gateway.transport, "host": gateway.host,
-                    "port": gateway.port, "path": gateway.path, "state": self._bus.state_of(gateway.id),
-                    "devices": behind,
-                }
-            )  # fmt: skip
+            path = str(self._run / gateway.path) if gateway.path else ""
+            state = self._bus.state_of(gateway.id)
+            told = {"line": gateway.id, "where": where(gateway), "transport": gateway.transport, "state": state}
+            found.append({**told, "host": gateway.host, "port": gateway.port, "path": path, "devices": behind})
         return {"lines": found}
 
     async def ask(self, who: Who, arguments: AskArguments) -> dict[str, Any]:
@@ -215,9 +217,11 @@ def speaks_to(device: Device, framed: bool, sent: bytes) -> bool:
     return wire in sent
 
 
-def operations(bus: FieldBus, gateways: Sequence[Gateway], devices: Sequence[Device], clock: Clock) -> list[Operation]:
-    """Return the operations of the field."""
-    desk = FieldDesk(bus, gateways, devices, clock)
+def operations(
+    bus: FieldBus, gateways: Sequence[Gateway], devices: Sequence[Device], clock: Clock, run: Path
+) -> list[Operation]:
+    """Return the operations of the field. run: folder from which the path of a serial port counts."""
+    desk = FieldDesk(bus, gateways, devices, clock, run)
     table: tuple[tuple[str, type, Callable[[Who, Any], Awaitable[Mapping[str, Any]]]], ...] = (
         ("field.lines", LinesArguments, desk.lines),
         ("field.ask", AskArguments, desk.ask),

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
 from drivers.engine_cycle import Then
+from drivers.frame_log import FrameLog
 from drivers.modbus_tcp import RECONNECT_MAX_S, Line, State
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
 from drivers.readings import DeviceReadings
@@ -82,7 +83,7 @@ class GatewayPoller:
         make = (reactor, clock, gateway.host, gateway.port)
         self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_up, self._on_down, engine)
         self.probe_line = Line(*make, 1, gateway.timeout_s, rng)
-        self.probe_line.log = self.line.log
+        self.line.log = self.probe_line.log = FrameLog(log_frames=gateway.log_frames)
         self._queue: deque[tuple[_Station, int]] = deque()
         self._active = 0
         self._cycle_from_ns = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ class Asked:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         gateway = setup.plant.gateway(setup.gateway.port)
-        self.desk = OperationDesk(operations(setup.bus, [gateway], setup.plant.devices, setup.plant.clock))
+        wired = (setup.bus, [gateway], setup.plant.devices, setup.plant.clock, Path("/run"))
+        self.desk = OperationDesk(operations(*wired))
 
     async def __call__(self, name: str, who: Who = ENGINEER, **arguments: Any) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(await self.desk.perform(f"field.{name}", json.dumps(arguments), who))
