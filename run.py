@@ -78,7 +78,6 @@ def parser() -> argparse.ArgumentParser:
     import billing_core.tenant_commands
     import config.commands
     import config.field_ports
-    import config.profile_commands
     import config.tariff_commands
     import drivers.commands
     import drivers.tools.commands
@@ -107,7 +106,6 @@ def parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(run=command)
     config.commands.add_commands(commands)
-    config.profile_commands.add_commands(commands)
     tariff = config.tariff_commands.add_commands(commands)
     billing_core.shadow_commands.add_shadow(tariff, database_url, config.tariff_commands.plans_of_file)
     drivers.commands.add_commands(commands)

@@ -1,10 +1,11 @@
-"""The commands of configuration: `check CONFIG_DIR`."""
+"""The commands of configuration: `check CONFIG_DIR`; `profile` and `import` have files of their own."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any, Final
 
+from config import import_commands, profile_commands
 from config.plant import Plant, load
 from scada.errors import ConfigurationError
 
@@ -21,6 +22,8 @@ def add_commands(subparsers: Any) -> None:
     )
     parser.add_argument("config_dir", metavar="CONFIG_DIR", type=Path, help="folder with plant.toml and its companions")
     parser.set_defaults(run=check)
+    profile_commands.add_commands(subparsers)
+    import_commands.add_commands(subparsers)
 
 
 def check(arguments: argparse.Namespace) -> int:
