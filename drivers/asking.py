@@ -37,6 +37,7 @@ class Ask:
     address: int = 0
     count: int = 0
     target: str = ""
+    utc_ns: int = 0  # what the meter takes for now, when its clock is known to be wrong; 0: it is right
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def spec_of(device: Device) -> StationSpec:
 def question_of(device: Device, ask: Ask, framed: bool, utc_ns: int) -> Question:
     """Make the question. framed: the line carries Modbus TCP frames. Refused "field.question" when it is none."""
     protocol = device.profile.protocol
+    utc_ns = ask.utc_ns or utc_ns
     try:
         if ask.kind == "read":
             block = Block(ask.function, ask.address, ask.count, ())

@@ -85,6 +85,7 @@ class AskArguments:
     address: int = 0
     count: int = 0
     target: Literal["", "open", "closed"] = ""
+    utc_ns: int = 0
     force: bool = False
 
 
@@ -129,7 +130,8 @@ class FieldDesk:
             self._may_switch(who, arguments, device, gateway)
         if self._waiting[gateway.id] >= WAITING_MAX:
             raise Refused("field.busy", f"{WAITING_MAX} questions of people wait on {gateway.id}; try again")
-        asked = Ask(arguments.kind, arguments.function, arguments.address, arguments.count, arguments.target)
+        given = (arguments.function, arguments.address, arguments.count, arguments.target, arguments.utc_ns)
+        asked = Ask(arguments.kind, *given)
         question = question_of(device, asked, gateway.transport == "modbus-tcp", self._clock.utc_ns())
         self._waiting[gateway.id] += 1
         try:

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from drivers.adhoc import where
 from drivers.asking import Ask, StationSpec
@@ -202,7 +202,7 @@ def _configured(args: argparse.Namespace, ports: Ports, words: Words) -> int:
         print(words("nobody", tried=f"{target.spoken} {where(target.gateway)}"), file=sys.stderr)
         return 1
     _print(args, identity, session, words)
-    return _compare(device, identity, words)
+    return _compare(device, identity, words, sys.stderr if args.json else sys.stdout)
 
 
 def _read_back(session: Session, device: Device, identity: Identity) -> bool:
@@ -223,15 +223,18 @@ def _read_back(session: Session, device: Device, identity: Identity) -> bool:
     return isinstance(outcome, Reply)
 
 
-def _compare(device: Device, identity: Identity, words: Words) -> int:
+def _compare(device: Device, identity: Identity, words: Words, out: TextIO) -> int:
+    """Print whether the numbers are the configured ones; return 1 when one is not."""
     wrong = 0
+    if not identity.serial and not identity.found.address:
+        print(words("nameplate", serial=device.serial), file=out)
     for said, configured in ((identity.serial, device.serial), (identity.found.address, device.address)):
         if not said or not configured:
             continue
         same = said.lstrip("0") == configured.lstrip("0")
         wrong += not same
         text = words("as configured") if same else words("differs", configured=configured)
-        print(f"{said}: {text}", file=sys.stdout if same else sys.stderr)
+        print(f"{said}: {text}", file=out if same else sys.stderr)
     return 1 if wrong else 0
 
 

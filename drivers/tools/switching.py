@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from drivers.asking import TARGETS, Ask
+from drivers.dlt645 import METER_OFFSET_S
 from drivers.field_operations import check_gas
 from drivers.outcome import Outcome, Reply, Silence
 from drivers.pollplan import plan_blocks
@@ -23,7 +25,7 @@ from drivers.tools.reading import outcome_sentence
 from drivers.tools.session import Session
 from drivers.tools.spoken import Ports
 from drivers.tools.target import Target, secret_of, target_of
-from drivers.tools.values import Value, values_of
+from drivers.tools.values import Value, clock_of, values_of
 from drivers.tools.way import session_for
 from drivers.tools.words import Words
 from scada import console, link
@@ -35,6 +37,10 @@ PATIENCE_S: Final = 90.0  # a valve may take 60 s; the desk gives its verdict be
 LOOK_S: Final = 1.0
 DIGITS: Final = 4
 CODE_COLUMNS: Final = 26
+STATUS_WORD_3: Final = 0x0400_0503  # DL/T 645-2007 annex A: running state of the meter
+PROTECTED_HIGH: Final = 0x10  # bit 12, in its second byte
+DATE: Final = 0x0400_0101  # WW DD MM YY on the wire
+TIME_OF_DAY: Final = 0x0400_0102  # ss mm hh
 ENDED: Final = frozenset({"verified", "failed", "undetermined", "cancelled", "expired"})
 STEPS: Final = {"selected": "step select", "sent": "step operate", "accepted": "step accept", "verified": "step verify"}
 Tell = Callable[[str, str], None]  # step, sentence
@@ -155,16 +161,16 @@ def _between(seen: str, state: str) -> list[str]:
 
 def _by_hand(args: argparse.Namespace, ports: Ports, target: Target, words: Words, tell: Tell) -> str:
     """Send the command on a line without a desk, and read the position back."""
-    prompt = words("password")
-    secret = secret_of(args, lambda: getpass.getpass(prompt), target.device.secret)
+    secret = secret_of(args, lambda: getpass.getpass(words("password")), target.device.secret)
     target = replace(target, device=replace(target.device, secret=secret))
     switch = target.device.profile.switch
     assert switch is not None
     session = session_for(target, ports.core_socket(args), words, args.force)
     try:
         before = position(session, target, switch)
+        meter_ns = _look_at_relay(session, target, args) if target.spoken == "dlt645-2007" else 0
         tell("step select", before.text if before else "?")
-        outcome, _ = session.ask(target.device, Ask("switch", target=args.target))
+        outcome, _ = session.ask(target.device, Ask("switch", target=args.target, utc_ns=meter_ns))
         if not isinstance(outcome, Reply) and not (isinstance(outcome, Silence) and outcome.sent):
             tell("step operate", outcome_sentence(words.pick(target.zh, target.en), args.verb, outcome, words))
             return "failed"
@@ -172,6 +178,24 @@ def _by_hand(args: argparse.Namespace, ports: Ports, target: Target, words: Word
         return _verify(session, target, switch, args, tell)
     finally:
         session.close()
+
+
+def _look_at_relay(session: Session, target: Target, args: argparse.Namespace) -> int:
+    """Return the time on the meter's clock as UTC, ns; 0 when it does not say. A command expires by that clock.
+
+    Refused "field.protected" for tripping a supply that the meter protects: it would take the command and do nothing.
+    """
+    word, _ = session.ask(target.device, Ask("read", 0, STATUS_WORD_3, 2))
+    if args.target == "open" and isinstance(word, Reply) and word.payload[1] & PROTECTED_HIGH:
+        raise Refused("field.protected", "the meter protects this supply (保电); end that first, or it stays closed")
+    date, _ = session.ask(target.device, Ask("read", 0, DATE, 4))
+    time_of_day, _ = session.ask(target.device, Ask("read", 0, TIME_OF_DAY, 3))
+    if not isinstance(date, Reply) or not isinstance(time_of_day, Reply):
+        return 0
+    shown = clock_of("WDMYsmh", date.payload + time_of_day.payload)
+    if shown is None:
+        return 0
+    return int((shown - timedelta(seconds=METER_OFFSET_S)).replace(tzinfo=UTC).timestamp()) * 1_000_000_000
 
 
 def _accepted(outcome: Outcome, words: Words) -> str:

@@ -5,6 +5,7 @@ Rule: words in, a device on a gateway out; every refusal says which word was wro
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -241,12 +242,19 @@ def _register(function: int, address: int, count: int, kind: str, scale: str, or
     )  # fmt: skip
 
 
+def _to_ask(args: argparse.Namespace, usual: Secret) -> bool:
+    """Tell whether a person sits there who can type the password of a meter that no configuration knows."""
+    return usual == Secret() and not args.yes and args.protocol == "dlt645-2007" and sys.stdin.isatty()
+
+
 def secret_of(args: argparse.Namespace, ask: Callable[[], str], usual: Secret) -> Secret:
     """Return what the meter wants to hear: of --password-file, typed in, or the configured one."""
     given: Any = args.password_file
-    if given is None and not args.ask_password:
+    if given is None and not (args.ask_password or _to_ask(args, usual)):
         return usual
     text = given.read_text(encoding="utf-8").strip() if given is not None else ask().strip()
+    if not text and given is None:
+        return usual
     if not re.fullmatch(r"\d{6}", text, re.ASCII):
         raise Refused("target.password", "the password of a meter has six digits")
     return replace(usual, password=text)

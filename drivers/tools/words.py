@@ -46,6 +46,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "与配置 {configured} 不一致:请勿计费,检查是否接错或换表",
         "differs from the configured {configured}: do not bill; wired to another meter, or swapped?",
     ),
+    "nameplate": (
+        "该表型不能读出表号;请与铭牌核对:配置为 {serial}",
+        "this model does not tell its number; compare the nameplate with the configured {serial}",
+    ),
     "speaks": ("应答协议 {protocol},{form}", "speaks {protocol}, {form}"),
     "tries": ("尝试 {protocol} {form} ...", "trying {protocol} {form} ..."),
     "nobody": (

@@ -40,6 +40,7 @@ class Bench:
         self.field.step(START_NS, 0)
         self.field.latch()
         stations = [Station(self.field, state) for state in self.field.states.values()]
+        self.stations = {station.state.meter.device.id: station for station in stations}
         self.lines: list[SimLine] = [line_of(gateway, stations, False, run) for gateway in gateways]
         self._loop = asyncio.new_event_loop()
         self._ready, self._end = threading.Event(), asyncio.Event()
