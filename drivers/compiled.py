@@ -15,5 +15,11 @@ def compiled(signature: Any, returns: Any = numba.int64, *, inner: bool = False)
     references, which costs more than the work where a call carries many arrays.
     inner: called by compiled functions alone; without the gate for Python it is compiled in half the time
     """
-    options = {"cache": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+    options: dict[str, Any] = {
+        "cache": True,
+        "error_model": "numpy",
+        "_nrt": False,
+        "no_cfunc_wrapper": True,
+        "forceinline": inner,
+    }
     return cast("Callable[[F], F]", numba.njit(returns(*signature), **options, no_cpython_wrapper=inner))

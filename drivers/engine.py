@@ -10,29 +10,21 @@ import asyncio
 import os
 import platform
 import select
-import sys
 from collections import deque
 from typing import Any, Final
 
-import numba
-import numpy as np
-
 from drivers import engine_tables as col
-from drivers.engine_cycle import LineEnd
-from drivers.engine_kernel import look, reserve, step, sweep, watch
+from drivers.engine_cycle import Cycle, LineEnd
+from drivers.engine_kernel import begin, look, reserve, step, sweep, watch
 from drivers.engine_seat import Seat
 from drivers.engine_tables import Tables, make_tables
-from drivers.modbus import Request
+from drivers.modbus import HEAD_BYTES, READ_LIMIT, Request
 from drivers.replies import ReplyStore
 from scada.clock import Clock
 
 SWEEP_S: Final = 0.02  # a time-out is noticed this much late at most
 EPOLL_EVENT_BYTES: Final = 12 if platform.machine() in ("x86_64", "AMD64") else 16  # packed on that one alone
-
-
-def engine_available() -> bool:
-    """Tell whether this machine can run the engine: Linux' epoll, and a numba that compiles."""
-    return sys.platform == "linux" and not numba.config.DISABLE_JIT
+ASK_BYTES: Final = col.REQUEST_BYTES - HEAD_BYTES
 
 
 class Engine:
@@ -67,13 +59,12 @@ class Engine:
     def plan(self, slot: int, request: Request) -> None:
         """Say what has to be asked for a slot. ValueError for anything but a read that fits the slot."""
         size = request.reply_frame_bytes - request.payload_at
-        if request.writes or size != self.store.payload_bytes[slot]:
+        if request.function not in READ_LIMIT or size != self.store.payload_bytes[slot]:
             raise ValueError(f"slot {slot} of {self.store.payload_bytes[slot]} bytes is not filled by {request}")
         poll = self.tables.polls[slot]
+        poll[col.P_ASK] = int.from_bytes(request.wire_tail[-ASK_BYTES:], "big")
         poll[col.P_FRAME_BYTES] = request.reply_frame_bytes
-        poll[col.P_PAYLOAD_AT] = request.payload_at
         poll[col.P_PADDING] = request.padding_mask
-        self.tables.heads[slot] = np.frombuffer(request.wire_tail + request.reply_tail, dtype=np.uint8)
         self.requests[slot] = request
 
     def reserve_items(self, count: int) -> int:
@@ -128,6 +119,13 @@ class Engine:
         if look(self.tables, row, clock.mono_ns(), clock.utc_ns(), clock.speed):
             self.deal()
 
+    def begin(self, row: int, first: int, cycle: Cycle) -> None:
+        """Begin a cycle of one line, whose places in the lists begin at `first`."""
+        clock = self.clock
+        now = (clock.mono_ns(), clock.utc_ns(), clock.speed)
+        if begin(self.tables, row, first, cycle.items, cycle.starts, *now):
+            self.deal()
+
     def take_place(self, row: int) -> int:
         """Put a question of a line in flight; return its transaction id."""
         return reserve(self.tables, row, self.clock.mono_ns())
@@ -156,5 +154,5 @@ class Engine:
         count = int(self.tables.pushed[0])
         self.tables.pushed[0] = 0
         for i, event in enumerate(self.tables.events[:count].tolist()):
-            frame = self.tables.frames[i, : event[col.E_BYTES]].tobytes()
+            frame = self.tables.frames[i, : event[col.E_BYTES]].tobytes() if event[col.E_BYTES] else b""
             self._events.append((self._seats[event[col.E_CONN]], event, frame))

@@ -83,7 +83,7 @@ def _show(t: Tables, event: int, conn: int, at: int, size: int) -> None:
 @compiled((TABLES, _INT, _INT), inner=True)
 def _place_of(t: Tables, conn: int, transaction: int) -> int:
     """Return the place of a transaction in flight, NOBODY when it is not; NOBODY as transaction finds a free place."""
-    for place in range(col.FLIGHTS):
+    for place in range(t.conns[conn, col.C_LIMIT]):
         if t.flights[conn, place, col.F_TRANSACTION] == transaction:
             return place
     return col.NOBODY
@@ -122,13 +122,18 @@ def is_answer(t: Tables, poll: int, transaction: int, data: Octets, row: int, at
     """
     if frame_bytes != t.polls[poll, col.P_FRAME_BYTES]:
         return False
-    if (_INT(data[row, at]) << 8 | _INT(data[row, at + 1])) != transaction:
-        return False
-    for i in range(col.REPLY_HEAD_BYTES):
-        if data[row, at + 2 + i] != t.heads[poll, col.H_REPLY + i]:
-            return False
-    unpadded: bool = _INT(data[row, at + frame_bytes - 1]) & t.polls[poll, col.P_PADDING] == 0
-    return unpadded
+    ask = t.polls[poll, col.P_ASK]
+    right: bool = (
+        (_INT(data[row, at]) << 8 | _INT(data[row, at + 1])) == transaction
+        and data[row, at + 2] == 0
+        and data[row, at + 3] == 0
+        and (_INT(data[row, at + 4]) << 8 | _INT(data[row, at + 5])) == frame_bytes - HEAD_BYTES
+        and data[row, at + 6] == ask >> 40
+        and data[row, at + 7] == ask >> 32 & 0xFF
+        and data[row, at + 8] == frame_bytes - col.PAYLOAD_AT
+        and _INT(data[row, at + frame_bytes - 1]) & t.polls[poll, col.P_PADDING] == 0
+    )
+    return right
 
 
 @compiled((_INT,))
@@ -146,8 +151,8 @@ def bucket_of(elapsed_ns: int) -> int:
 def _keep(t: Tables, poll: int, conn: int, at: int, elapsed_ns: int, utc_ns: int) -> None:
     """Put the payload of a right answer into its slot, and note how long it took."""
     target = t.payload_at[poll]
-    begin = at + t.polls[poll, col.P_PAYLOAD_AT]
-    for i in range(at + t.polls[poll, col.P_FRAME_BYTES] - begin):
+    begin = at + col.PAYLOAD_AT
+    for i in range(t.polls[poll, col.P_FRAME_BYTES] - col.PAYLOAD_AT):
         t.arena[target + i] = t.buffers[conn, begin + i]
     t.received_ns[poll] = utc_ns
     t.fresh[poll] = FRESH_SLOT
@@ -162,8 +167,11 @@ def _keep(t: Tables, poll: int, conn: int, at: int, elapsed_ns: int, utc_ns: int
 def _write_request(t: Tables, poll: int, transaction: int, at: int) -> None:
     t.scratch[at] = transaction >> 8
     t.scratch[at + 1] = transaction & 0xFF
-    for i in range(col.REQUEST_BYTES - 2):
-        t.scratch[at + 2 + i] = t.heads[poll, col.H_WIRE + i]
+    t.scratch[at + 2] = t.scratch[at + 3] = t.scratch[at + 4] = 0  # protocol id, and a length ...
+    t.scratch[at + 5] = col.REQUEST_BYTES - HEAD_BYTES  # ... of six bytes
+    ask = t.polls[poll, col.P_ASK]
+    for i in range(col.REQUEST_BYTES - HEAD_BYTES):
+        t.scratch[at + 6 + i] = ask >> (40 - 8 * i) & 0xFF
 
 
 @compiled((TABLES, _INT, _INT), _VOID, inner=True)
@@ -328,6 +336,23 @@ def look(t: Tables, conn: int, mono_ns: int, utc_ns: int, speed: int) -> int:
     return pushed
 
 
+@compiled((TABLES, _INT, _INT, _COLUMN, _COLUMN, _INT, _INT, _INT))
+def begin(t: Tables, conn: int, first: int, items: Table, starts: Table, mono_ns: int, utc_ns: int, speed: int) -> int:
+    """Begin a cycle of one line at its place `first` of the lists; return how many events wait."""
+    for i in range(len(items)):
+        t.items[first + i] = items[i]
+    for i in range(len(starts)):
+        t.starts[first + i] = first + starts[i]
+    t.conns[conn, col.C_AT] = first
+    t.conns[conn, col.C_END] = first + len(starts)
+    t.conns[conn, col.C_RUNNING] = 1
+    _set_times(t, mono_ns, utc_ns, speed)
+    if t.conns[conn, col.C_FD] != col.NOBODY and not t.conns[conn, col.C_HALTED]:
+        _visit(t, conn)
+    pushed: int = t.pushed[0]
+    return pushed
+
+
 @compiled((TABLES, _INT, _INT))
 def reserve(t: Tables, conn: int, mono_ns: int) -> int:
     """Put a question of Python's in flight and return its transaction id; the caller has seen that there is room."""
@@ -342,7 +367,7 @@ def sweep(t: Tables, mono_ns: int) -> int:
         if row[col.C_FD] == col.NOBODY or row[col.C_FLYING] == 0 or row[col.C_HALTED]:
             continue
         oldest = col.NOBODY
-        for place in range(col.FLIGHTS):
+        for place in range(row[col.C_LIMIT]):
             if t.flights[conn, place, col.F_TRANSACTION] != col.NOBODY and (
                 oldest == col.NOBODY or t.flights[conn, place, col.F_SENT_NS] < t.flights[conn, oldest, col.F_SENT_NS]
             ):

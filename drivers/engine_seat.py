@@ -107,14 +107,9 @@ class Seat:
             raise ValueError(f"{len(cycle.items)} polls on a line that was planned for {self._size}")
         if self._running:
             raise RuntimeError("a cycle is under way")
-        first = self._first_item
-        self._engine.tables.items[first : first + len(cycle.items)] = cycle.items
-        self._engine.tables.starts[first : first + len(cycle.starts)] = cycle.starts + first
         self._conn[col.C_WATCHED] = self._line.log.everything
-        self._conn[col.C_AT] = first
-        self._conn[col.C_END] = first + len(cycle.starts)
         self._running = True
-        self._go_on()
+        self._engine.begin(self.row, self._first_item, cycle)
 
     def tell(self, every: bool) -> None:
         """Make every good reply an event, or only those of slots that `tell_of` names."""

@@ -12,38 +12,40 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from drivers.modbus import HEAD_BYTES, LENGTH_MAX
+from drivers.modbus import HEAD_BYTES, LENGTH_MAX, MBAP_BYTES
 from drivers.replies import ReplyStore
 
 FLIGHTS: Final = 16  # MODBUS Messaging Guide 4.2: NumberMaxOfServerTransaction is 1 to 16
 FRAME_MAX: Final = HEAD_BYTES + LENGTH_MAX
 BUFFER_BYTES: Final = FLIGHTS * FRAME_MAX + 192  # every answer that can be due at once, and some nobody asked for
 REQUEST_BYTES: Final = 12  # a read: head, unit, function, address, count
+PAYLOAD_AT: Final = MBAP_BYTES + 2  # of the answer to a read: behind function and byte count
+CACHE_LINE_BYTES: Final = 64
 EVENTS_MAX: Final = 1024  # records between two visits of Python; a full table ends the step, nothing is lost
 EVENTS_EACH: Final = FLIGHTS + 4  # the most that one visit of a connection can push
 READY_MAX: Final = 512  # sockets taken from the kernel at once
 EPOLL_EVENT_MAX_BYTES: Final = 16  # struct epoll_event: 12 bytes on x86-64, where it is packed, else 16
 BUCKETS: Final = 48  # response times by half powers of two microseconds, up to 16 s
 
-# conns
+# conns; what every poll touches stands in the first 128 bytes of a row
 C_FD: Final = 0  # -1 while there is no connection
 C_HALTED: Final = 1  # Python has to judge something before the next byte is looked at
 C_WANTED: Final = 2  # Python has requests of its own waiting: no poll of the cycle takes a place before them
-C_TELL: Final = 3  # every good reply is an event: the gateway was in trouble
-C_LIMIT: Final = 4  # transactions in flight at once
-C_FLYING: Final = 5
-C_POLLS: Final = 6  # of them polls of the cycle
-C_NEXT: Final = 7  # transaction id
-C_HAVE: Final = 8  # bytes in the buffer
-C_AT: Final = 9  # the next chain to start, a place in `starts` ...
-C_END: Final = 10  # ... and the end of the list
-C_RUNNING: Final = 11  # a cycle is under way
-C_TIMEOUT_NS: Final = 12
+C_WATCHED: Final = 3  # somebody follows the frames: every answer goes to Python
+C_TELL: Final = 4  # every good reply is an event: the gateway was in trouble
+C_LIMIT: Final = 5  # transactions in flight at once
+C_FLYING: Final = 6
+C_POLLS: Final = 7  # of them polls of the cycle
+C_NEXT: Final = 8  # transaction id
+C_HAVE: Final = 9  # bytes in the buffer
+C_AT: Final = 10  # the next chain to start, a place in `starts` ...
+C_END: Final = 11  # ... and the end of the list
+C_RUNNING: Final = 12  # a cycle is under way
 C_GOOD: Final = 13  # good replies to polls, counted for ever
 C_SENT: Final = 14  # polls sent, counted for ever
-C_LIFE: Final = 15  # connections it has had
-C_WATCHED: Final = 16  # somebody follows the frames: every answer goes to Python
-CONN_WIDTH: Final = 17
+C_TIMEOUT_NS: Final = 16
+C_LIFE: Final = 17  # connections it has had
+CONN_WIDTH: Final = 24
 
 # times
 T_SECONDS: Final = 0  # struct timespec, written by the kernel
@@ -61,9 +63,9 @@ F_SENT_NS: Final = 2  # monotonic
 FLIGHT_WIDTH: Final = 3
 NOBODY: Final = -1
 
-# polls
-P_FRAME_BYTES: Final = 0  # of the right answer
-P_PAYLOAD_AT: Final = 1  # where the payload begins in it
+# polls; 64 bytes, one line of the processor's cache
+P_ASK: Final = 0  # unit, function, address and count, as the last six bytes of the request
+P_FRAME_BYTES: Final = 1  # of the right answer, from which its length field and its byte count follow
 P_PADDING: Final = 2  # bits of its last byte that must be 0
 P_TELL: Final = 3  # a good reply is an event: the block was refused before
 P_GOOD: Final = 4  # good replies
@@ -71,12 +73,6 @@ P_SUM_NS: Final = 5  # their response times
 P_MAX_NS: Final = 6
 P_LAST_NS: Final = 7
 POLL_WIDTH: Final = 8
-
-# heads (poll, byte)
-H_WIRE: Final = 0  # a request from the protocol id on
-H_REPLY: Final = 10  # its answer from the protocol id to the byte count
-HEAD_WIDTH: Final = 17
-REPLY_HEAD_BYTES: Final = HEAD_WIDTH - H_REPLY
 
 # events
 E_KIND: Final = 0
@@ -111,7 +107,6 @@ class Tables(NamedTuple):
     flights: npt.NDArray[Any]  # (n_conns, FLIGHTS, FLIGHT_WIDTH)
     buffers: Octets  # (n_conns, BUFFER_BYTES) bytes received that are not a whole frame yet
     polls: Table  # (n_polls, POLL_WIDTH)
-    heads: Octets  # (n_polls, HEAD_WIDTH)
     buckets: npt.NDArray[Any]  # (n_polls, BUCKETS) uint32 histogram of response times
     items: Table  # (n_polls,) poll << 1 | last of its chain
     starts: Table  # (n_polls,) items that begin a chain, by line
@@ -134,7 +129,7 @@ _OCTET_TABLE: Final = numba.uint8[:, ::1]
 TABLES: Final = numba.types.NamedTuple(
     (
         _TABLE, numba.int64[:, :, ::1], _OCTET_TABLE,
-        _TABLE, _OCTET_TABLE, numba.uint32[:, ::1], _COLUMN, _COLUMN,
+        _TABLE, numba.uint32[:, ::1], _COLUMN, _COLUMN,
         _TABLE, _OCTET_TABLE, _COLUMN, _OCTETS, _OCTETS, _COLUMN,
         _OCTETS, _COLUMN, _COLUMN, _OCTETS,
     ),
@@ -145,11 +140,10 @@ TABLES: Final = numba.types.NamedTuple(
 def make_tables(conns: int, polls: int, store: ReplyStore) -> Tables:
     """Return empty tables for so many lines and polls over the arena of `store`."""
     tables = Tables(
-        conns=np.zeros((conns, CONN_WIDTH), dtype=np.int64),
+        conns=_aligned(conns, CONN_WIDTH),
         flights=np.full((conns, FLIGHTS, FLIGHT_WIDTH), NOBODY, dtype=np.int64),
         buffers=np.zeros((conns, BUFFER_BYTES), dtype=np.uint8),
-        polls=np.zeros((polls, POLL_WIDTH), dtype=np.int64),
-        heads=np.zeros((polls, HEAD_WIDTH), dtype=np.uint8),
+        polls=_aligned(polls, POLL_WIDTH),
         buckets=np.zeros((polls, BUCKETS), dtype=np.uint32),
         items=np.zeros(polls, dtype=np.int64),
         starts=np.zeros(polls, dtype=np.int64),
@@ -166,3 +160,11 @@ def make_tables(conns: int, polls: int, store: ReplyStore) -> Tables:
     )
     tables.conns[:, C_FD] = NOBODY
     return tables
+
+
+def _aligned(rows: int, width: int) -> Table:
+    """Return zeros whose rows do not straddle more cache lines than they must."""
+    size = 8 * rows * width
+    room = np.zeros(size + CACHE_LINE_BYTES, dtype=np.uint8)
+    begin = -room.ctypes.data % CACHE_LINE_BYTES
+    return room[begin : begin + size].view(np.int64).reshape(rows, width)
