@@ -50,7 +50,10 @@ class FieldBus:
         self._devices = {device.id: device for device in devices}
         self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
         self.engine = engine_for(reactor, clock, gateways, devices)
-        self.pollers = {g.id: GatewayPoller(reactor, clock, g, behind[g.id], stage, rng, self.engine) for g in gateways}
+        engines = {"modbus-tcp": self.engine}
+        self.pollers = {
+            g.id: GatewayPoller(reactor, clock, g, behind[g.id], stage, rng, engines.get(g.transport)) for g in gateways
+        }
 
     def start(self) -> None:
         """Begin to connect and to poll; values appear in the stage."""
