@@ -182,7 +182,8 @@ class Question:
         control, data = frame[CONTROL_AT], frame[DATA_AT:-2]
         if not control & FROM_METER or control & FUNCTION != self.function or not self._is_from_station(frame):
             return None
-        if not self.station.any_type and self.station.meter_type not in (ANY, frame[1]):
+        any_type = self.station.any_type or self.station.meter_type == ANY
+        if frame[1] not in (PLAIN_TYPES if any_type else (self.station.meter_type,)):
             return Violation(Wrong.TYPE)
         if control & MORE:
             return Violation(Wrong.FOLLOW_UP)

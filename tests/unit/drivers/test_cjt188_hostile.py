@@ -247,6 +247,13 @@ def test_what_a_profile_may_tolerate_is_told_and_nothing_else_is() -> None:
     assert right.tolerated == ""
 
 
+def test_a_type_that_does_not_exist_is_refused_even_where_any_is_taken() -> None:
+    anyone = cjt188.read(replace(METER, meter_type=0xAA), 0x901F, 19, SEQUENCE)
+    assert anyone.judge(frame(kind=0x31)) == Reply(PAYLOAD)
+    for kind in (0x00, 0x0F, 0x4A, 0x7B, 0xAA, 0xFF):
+        assert anyone.judge(frame(kind=kind)) == Violation(Wrong.TYPE)
+
+
 def test_an_address_with_wild_bytes_takes_the_real_one() -> None:
     question = cjt188.read(replace(METER, address=address_bytes("AAAA1505900569")), 0x901F, 19, SEQUENCE)
     assert heard(question, [RIGHT])[0] == Reply(PAYLOAD)
