@@ -32,7 +32,8 @@ class Bench:
 BENCHES: Final = (
     Bench("park", "the demonstration park, whole", ("--quick",)),
     Bench("livesocket", "browsers on one page against stock NiceGUI", ("--quick",)),
-    Bench("modbus", "Modbus polls against pymodbus", ("1", "0.5")),
+    Bench("modbus", "Modbus polls against pymodbus and libmodbus", ("1", "0.5")),
+    Bench("modbus_scan", "scans of 3,000 meters, and their CPU", ("20",)),
     Bench("opcua", "OPC UA room with 1,500 monitored tags", ("1500", "3")),
     Bench("billing", "billing kernel against numpy and Decimal", ("--scans", "40")),
     Bench("ledger", "durable postings against plain transactions", ("--seconds", "1")),
