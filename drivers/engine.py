@@ -19,10 +19,10 @@ from drivers.engine_kernel import begin, look, reserve, step, sweep, watch
 from drivers.engine_seat import Seat
 from drivers.engine_tables import Tables, make_tables
 from drivers.modbus import HEAD_BYTES, READ_LIMIT, Request
+from drivers.pulse import Pulse
 from drivers.replies import ReplyStore
 from scada.clock import Clock
 
-SWEEP_S: Final = 0.02  # a time-out is noticed this much late at most
 EPOLL_EVENT_BYTES: Final = 12 if platform.machine() in ("x86_64", "AMD64") else 16  # packed on that one alone
 ASK_BYTES: Final = col.REQUEST_BYTES - HEAD_BYTES
 
@@ -41,7 +41,7 @@ class Engine:
         self._seats: list[Seat] = []
         self._epoll: select.epoll | None = None
         self._attached = 0
-        self._sweeper: Any = None
+        self.pulse = Pulse(reactor, self._sweep)  # a time-out is noticed a beat late at most
         self._events: deque[tuple[Seat, list[int], bytes]] = deque()
         self._dealing = False
         self._planned = 0  # polls
@@ -81,7 +81,7 @@ class Engine:
         if self._epoll is None:
             self._epoll = select.epoll()
             self._loop_now().add_reader(self._epoll.fileno(), self.ready)
-            self._sweeper = self.reactor.callLater(SWEEP_S, self._sweep)
+            self.pulse.hold()
         error = watch(self.tables, self._epoll.fileno(), EPOLL_EVENT_BYTES, fd, row)
         if error:
             raise OSError(error, os.strerror(error))
@@ -96,8 +96,7 @@ class Engine:
             self._loop_now().remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
-            if self._sweeper.active():
-                self._sweeper.cancel()
+            self.pulse.release()
 
     def _loop_now(self) -> Any:
         return self._loop if self._loop is not None else asyncio.get_running_loop()
@@ -131,7 +130,6 @@ class Engine:
         return reserve(self.tables, row, self.clock.mono_ns())
 
     def _sweep(self) -> None:
-        self._sweeper = self.reactor.callLater(SWEEP_S, self._sweep)
         if sweep(self.tables, self.clock.mono_ns()):
             self.deal()
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from drivers.engine_polls import EnginePolls
 
 NS_PER_MS: Final = 1_000_000
+LATE_MAX_NS: Final = 100_000_000  # a cycle that begins later than this was held up, and is not made up for
 MISSES_LOST: Final = 3  # missed polls until a device, or a gateway, counts as lost (usual practice)
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0  # a repaired meter is seen within a minute
@@ -87,6 +88,9 @@ class GatewayPoller:
         self._queue: deque[tuple[_Station, int]] = deque()
         self._active = 0
         self._cycle_from_ns = 0
+        self._cycle_due_ns = 0
+        self._late_ns = 0
+        self._timers = reactor if engine is None else engine.pulse
         self._cycle_timer: Any = None
         self._probing = False
         self._probe_not_before_ns = 0
@@ -114,7 +118,7 @@ class GatewayPoller:
     def start(self) -> None:
         """Connect and begin; gateways start spread over a moment, so that they do not all ask at once."""
         self.line.open()
-        self._cycle_timer = self._reactor.callLater(self._start_delay_s(), self._begin_cycle)
+        self._cycle_timer = self._timers.callLater(self._start_delay_s(), self._begin_cycle)
 
     def _start_delay_s(self) -> float:
         return self._rng.uniform(0, min(self._gateway.period_s, START_SPREAD_S))
@@ -151,6 +155,8 @@ class GatewayPoller:
     def _begin_cycle(self) -> None:
         self._cycle_timer = None
         self._cycle_from_ns = self._clock.mono_ns()
+        late_ns = self._cycle_from_ns - self._cycle_due_ns
+        self._late_ns = late_ns if 0 < late_ns < LATE_MAX_NS else 0  # the next one makes up for it, so that none drifts
         self._skipped = self.line.state is not State.UP
         if self._polls is not None and not self._skipped:
             self._probe()
@@ -181,8 +187,9 @@ class GatewayPoller:
         self._tags.timeouts(self.line.figures.timeouts + self.probe_line.figures.timeouts)
         self._tags.stage(self._stage, self._clock.utc_ns())
         if self.line.state is not State.CLOSED:
-            pause_s = max(0.0, self._gateway.period_s - spent_ns / NS_PER_S)
-            self._cycle_timer = self._reactor.callLater(pause_s, self._begin_cycle)
+            pause_s = max(0.0, self._gateway.period_s - (spent_ns + self._late_ns) / NS_PER_S)
+            self._cycle_due_ns = self._clock.mono_ns() + int(pause_s * NS_PER_S)
+            self._cycle_timer = self._timers.callLater(pause_s, self._begin_cycle)
 
     def _ask(self, station: _Station, block: int) -> None:
         def done(outcome: Outcome, elapsed_ns: int) -> None:

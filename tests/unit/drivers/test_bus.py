@@ -462,3 +462,29 @@ def test_a_command_that_a_model_does_not_have_is_refused_before_anything_is_sent
             await bus.actuate("m0", CLOSED)
 
     reactor_loop.run(story())
+
+
+def test_without_a_compiler_the_lines_poll_by_themselves(reactor_loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.config.DISABLE_JIT", True)
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 3, silent_units(2), in_flight=2) as at:
+            assert at.bus.engine is None
+            await at.good(0, 2)
+            await until(lambda: at.plant.value(1, ERRORS) >= 3, "the silent one is missed")
+            assert [at.plant.value(n, 0) for n in (0, 2)] == [10.01, 10.03]
+            assert (at.plant.quality(0), at.plant.quality(1)) == (GOOD, BAD_NO_COMMUNICATION)
+            assert at.poller.line.figures.fences == 1
+
+    reactor_loop.run(story())
+
+
+def test_with_a_compiler_good_polls_stay_in_the_engine(reactor_loop: Any) -> None:
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 3, in_flight=2) as at:
+            await at.good(0, 1, 2)
+            await until(lambda: at.poller.line.seat.good_replies > 30, "several cycles")
+            assert at.plant.value(1, ONLINE) == 1.0
+            assert at.poller.line.figures.fences == 0
+
+    reactor_loop.run(story())
