@@ -7,13 +7,16 @@ import asyncio
 import random
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
 from drivers.device import Device, Gateway
+from drivers.dial_in import dial_in_ports
 from drivers.dialects import Question, dialect_of
 from drivers.frame_log import Entry, FrameLog
+from drivers.linemaking import Site
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
 from drivers.poller import GatewayPoller
 from drivers.replies import ReplyStore
@@ -40,8 +43,12 @@ class FieldBus:
         devices: Sequence[Device],
         stage: Stage,
         rng: random.Random | None = None,
+        run: Path = Path(),
     ) -> None:
-        """rng: the source of jitter; seeded, it makes a run repeatable. KeyError for a device on an unknown gateway."""
+        """rng: the source of jitter; seeded, it makes a run repeatable. KeyError for a device on an unknown gateway.
+
+        run: the folder in which relative paths of serial ports stand.
+        """
         self._clock = clock
         rng = rng or random.Random()
         behind: dict[str, list[Device]] = {gateway.id: [] for gateway in gateways}
@@ -51,9 +58,8 @@ class FieldBus:
         self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
         self.engine = engine_for(reactor, clock, gateways, devices)
         engines = {"modbus-tcp": self.engine}
-        self.pollers = {
-            g.id: GatewayPoller(reactor, clock, g, behind[g.id], stage, rng, engines.get(g.transport)) for g in gateways
-        }
+        site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
+        self.pollers = {g.id: GatewayPoller(site, g, behind[g.id], stage, engines.get(g.transport)) for g in gateways}
 
     def start(self) -> None:
         """Begin to connect and to poll; values appear in the stage."""

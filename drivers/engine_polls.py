@@ -32,12 +32,16 @@ class EnginePolls:
         engine: Engine,
         seat: Seat,
         readings: Sequence[DeviceReadings],
+        scans: Sequence[tuple[int, ...]],
         tags: CommunicationTags,
         judge: Judge,
         heard: Heard,
         on_end: Callable[[], None],
     ) -> None:
-        """judge: of what was not plainly good. heard: a good reply that `tell` asked for. on_end: of a cycle."""
+        """judge: of what was not plainly good. heard: a good reply that `tell` asked for. on_end: of a cycle.
+
+        scans: the blocks of each device that every cycle asks.
+        """
         self._engine = engine
         self._seat = seat
         self._readings = readings
@@ -53,19 +57,26 @@ class EnginePolls:
         self._numbers: Numbers = np.array([number for number, _ in self._places.values()], dtype=np.int64)
         self._all: Numbers = np.array(list(self._places), dtype=np.int64)
         self._good_before: Numbers = engine.tables.polls[self._all, col.P_GOOD]
-        self._asked: tuple[int, ...] | None = None
+        self._scans = [[slots[block] for block in blocks] for slots, blocks in zip(self._slots, scans, strict=True)]
+        self._asked: tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None = None
         self._cycle = Cycle([])
         self._replies_before = 0
 
     def _requests(self) -> dict[int, Request]:
-        return {slot: self._readings[number].requests[block] for slot, (number, block) in self._places.items()}
+        requests = {slot: self._readings[number].requests[block] for slot, (number, block) in self._places.items()}
+        return {slot: request for slot, request in requests.items() if isinstance(request, Request)}
 
-    def begin(self, left_out: tuple[int, ...]) -> None:
-        """Ask every device but those; `on_end` follows, possibly before this returns."""
-        if left_out != self._asked:
-            self._asked = left_out
-            absent = frozenset(left_out)
-            self._cycle = Cycle([slots for number, slots in enumerate(self._slots) if number not in absent])
+    def begin(self, left_out: tuple[int, ...], also: tuple[tuple[int, int], ...] = ()) -> None:
+        """Ask every device but those; `on_end` follows, possibly before this returns.
+
+        also: (device number, block) of what is due beside the blocks of every cycle.
+        """
+        if (left_out, also) != self._asked:
+            self._asked = left_out, also
+            chains = {number: slots for number, slots in enumerate(self._scans) if number not in set(left_out)}
+            for number, block in also:
+                chains[number] = [*chains[number], self._slots[number][block]]
+            self._cycle = Cycle([slots for slots in chains.values() if slots])
         self._seat.begin(self._cycle)
 
     def tell(self, every: bool) -> None:

@@ -8,10 +8,8 @@ Rule: this file moves requests and judged outcomes; it does not know what a regi
 """
 
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from twisted.internet import protocol
@@ -19,6 +17,15 @@ from twisted.internet.defer import Deferred
 
 from drivers.flight import IN_FLIGHT_MAX, Done, Pending, PlainFlight
 from drivers.frame_log import FrameLog
+from drivers.lines import (
+    CONNECT_TIMEOUT_S,
+    JITTER,
+    QUEUE_MAX,
+    RECONNECT_FIRST_S,
+    RECONNECT_MAX_S,
+    LineFigures,
+    State,
+)
 from drivers.modbus import TRANSACTIONS, Parser, Request, check_reply, transaction_of
 from drivers.outcome import Outcome, Silence, Violation
 from scada.clock import NS_PER_S, Clock
@@ -27,35 +34,8 @@ if TYPE_CHECKING:  # numba is not loaded for a tool that asks one meter
     from drivers.engine import Engine
     from drivers.engine_seat import Seat
 
-QUEUE_MAX: Final = (
-    256  # requests waiting on one line: one per unit id (247) and a few commands; more is a programmer's error
-)
 SENDS_MAX: Final = 2  # a read that was in flight when another one failed is sent once more, not for ever
 UNSOLICITED_MAX: Final = 64  # replies nobody asked for that one connection may show before it is dropped
-CONNECT_TIMEOUT_S: Final = 3.0  # two SYN retransmissions (1 s, 2 s) of a lossy network fit in
-RECONNECT_FIRST_S: Final = 0.05  # a gateway that just dropped us is asked again at once, but not in a busy loop
-RECONNECT_MAX_S: Final = 10.0  # a gateway that comes back is seen within ten seconds
-JITTER: Final = 0.25  # spread of every delay, so that gateways that failed together do not return together
-
-
-class State(Enum):
-    """Where a line is in its life."""
-
-    CLOSED = "closed"
-    CONNECTING = "connecting"
-    UP = "up"
-    WAITING = "waiting"  # for the next attempt to connect
-
-
-@dataclass(slots=True)
-class LineFigures:
-    """What a line has counted since it was made."""
-
-    connects: int = 0
-    timeouts: int = 0
-    fences: int = 0
-    unsolicited: int = 0
-    violations: Counter[str] = field(default_factory=Counter)
 
 
 class _Wire(protocol.Protocol):  # type: ignore[misc]
@@ -107,6 +87,8 @@ class _Attempt(protocol.ClientFactory):  # type: ignore[misc]
 
 class Line:
     """The connection to one gateway. One thread: the reactor's."""
+
+    fence_s = 0.0  # a new connection is quicker than silence
 
     def __init__(
         self,

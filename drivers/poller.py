@@ -1,11 +1,11 @@
 """The poller of one gateway: which device is asked when, and what its silence means.
 
 Devices that answer are polled in cycles over the main line. A device that does not is taken out of the cycle and probed
-over a line of its own, seldom, so that a time-out and the fence that follows it cost the others nothing.
+over a line of its own, seldom, so that a time-out and the fence that follows it cost the others nothing. Where there is
+only one line, probes and slow devices get a small share of its time.
 Rule: this file decides about time and blame; what a reply or a failure does to the stage is `readings`' business.
 """
 
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,21 +14,23 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 from twisted.internet.defer import Deferred, DeferredList
 
+from drivers.agenda import Agenda
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
 from drivers.engine_cycle import Then
-from drivers.frame_log import FrameLog
-from drivers.modbus_tcp import RECONNECT_MAX_S, Line, State
+from drivers.linemaking import Site, make_lines
+from drivers.lines import RECONNECT_MAX_S, Line, State
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
 from drivers.readings import DeviceReadings
 from drivers.watch import PositionWatch
-from scada.clock import NS_PER_S, Clock
+from scada.clock import NS_PER_S
 from scada.quality import UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION
 from scada.stage import Stage
 
 if TYPE_CHECKING:
     from drivers.engine import Engine
     from drivers.engine_polls import EnginePolls
+    from drivers.engine_seat import Seat
 
 NS_PER_MS: Final = 1_000_000
 LATE_MAX_NS: Final = 100_000_000  # a cycle that begins later than this was held up, and is not made up for
@@ -42,6 +44,8 @@ BUSY_RETRIES: Final = 2  # repetitions inside one cycle after "busy" or "acknowl
 # Silences that a probe blames on the device: on a line of its own (False) a lost connection may be one too many.
 FAULTS_OF: Final = {False: ("timeout",), True: ("timeout", "lost")}
 SILENT_AFTER: Final = 3  # consecutive time-outs of different devices with no reply between: it is the gateway
+SLOW_TIMES: Final = 4.0  # an answer that takes so many times as long as its neighbours' usual one is slow ...
+SLOW_LEAST_S: Final = 0.25  # ... and so long at least
 
 
 @dataclass(slots=True)
@@ -50,6 +54,10 @@ class _Station:
 
     readings: DeviceReadings
     number: int  # its place in the gateway's communication tags
+    agenda: Agenda
+    turn: tuple[int, ...] = ()  # blocks to ask in this cycle
+    rest_until_ns: int = 0  # a slow device on a shared line waits so long for its next turn
+    response_s: float = 0.0  # of its last answer
     misses: int = 0  # consecutive; 0 = polled in the cycle, else probed
     probe_due_ns: int = 0
     busy: int = 0  # "busy" answers in this cycle
@@ -67,24 +75,23 @@ class GatewayPoller:
 
     def __init__(
         self,
-        reactor: Any,
-        clock: Clock,
+        site: Site,
         gateway: Gateway,
         devices: Sequence[Device],
         stage: Stage,
-        rng: random.Random,
         engine: "Engine | None" = None,
     ) -> None:
-        self._reactor = reactor
-        self._clock = clock
+        self._reactor = site.reactor
+        self._clock = site.clock
         self._gateway = gateway
         self._stage = stage
-        self._rng = rng
-        self._stations = {d.id: _Station(DeviceReadings(d, stage), i) for i, d in enumerate(devices)}
-        make = (reactor, clock, gateway.host, gateway.port)
-        self.line = Line(*make, gateway.in_flight, gateway.timeout_s, rng, self._on_up, self._on_down, engine)
-        self.probe_line = Line(*make, 1, gateway.timeout_s, rng)
-        self.line.log = self.probe_line.log = FrameLog(log_frames=gateway.log_frames)
+        self._rng = site.rng
+        self._stations = {d.id: self._station(i, d) for i, d in enumerate(devices)}
+        lines = make_lines(site, gateway, devices, self._on_up, self._on_down, engine)
+        self.line, self.probe_line = lines.main, lines.probe
+        self._one_line = lines.shared
+        self._in_flight = 1 if lines.shared else gateway.in_flight
+        self._silent_after = max(SILENT_AFTER, len(devices)) if lines.shared else SILENT_AFTER
         self._queue: deque[tuple[_Station, int]] = deque()
         self._active = 0
         self._cycle_from_ns = 0
@@ -98,18 +105,26 @@ class GatewayPoller:
         self._failed_attempts = 0  # consecutive; of connecting, or of a gateway that takes connections and says nothing
         self._skipped = True  # the last cycle found no connection
         self._online = False
-        self._share_line = False  # the gateway refuses a second connection: probes go over the main line
+        self._share_line = lines.shared  # or the gateway refuses a second connection: probes go over the main line
         self._watches: dict[str, PositionWatch] = {}
         self._tags = CommunicationTags(gateway, devices)
         self._numbered = tuple(self._stations.values())
-        self._polls = self._engine_polls(engine) if engine is not None else None
+        self._timed = tuple(station for station in self._numbered if station.agenda.timed)
+        self._polls = None
+        if engine is not None and lines.seat_of is not None:
+            assert lines.seat_of.seat is not None
+            self._polls = self._engine_polls(engine, lines.seat_of.seat)
 
-    def _engine_polls(self, engine: "Engine") -> "EnginePolls":
+    def _station(self, number: int, device: Device) -> _Station:
+        readings = DeviceReadings(device, self._stage, self._gateway.transport == "modbus-tcp")
+        return _Station(readings, number, Agenda(readings.polls, self._rng, self._clock.mono_ns()))
+
+    def _engine_polls(self, engine: "Engine", seat: "Seat") -> "EnginePolls":
         from drivers.engine_polls import EnginePolls
 
-        assert self.line.seat is not None
         readings = [station.readings for station in self._numbered]
-        polls = EnginePolls(engine, self.line.seat, readings, self._tags, self._judge, self._heard, self._end_cycle)
+        scans = [station.agenda.scan for station in self._numbered]
+        polls = EnginePolls(engine, seat, readings, scans, self._tags, self._judge, self._heard, self._end_cycle)
         polls.tell(True)  # until the gateway has answered once
         return polls
 
@@ -131,7 +146,7 @@ class GatewayPoller:
         for watch in self._watches.values():
             watch.stop()
         self._queue.clear()
-        return DeferredList([self.line.close(), self.probe_line.close()])
+        return DeferredList([line.close() for line in {self.line, self.probe_line}])
 
     def command(self, request: Any, done: Callable[[Outcome], None]) -> None:
         """Send a write before everything that waits; `done` is called once with its outcome."""
@@ -162,19 +177,31 @@ class GatewayPoller:
             self._probe()
             for station in self._numbered:
                 station.busy = 0
-            self._polls.begin(tuple(station.number for station in self._numbered if station.misses))
+            left_out = tuple(station.number for station in self._numbered if station.misses)
+            self._polls.begin(left_out, self._timed_blocks(self._cycle_from_ns))
             return
         if not self._skipped:
             for station in self._stations.values():
                 station.busy = 0
-                if station.misses == 0:
+                station.turn = station.agenda.due(self._cycle_from_ns)
+                if station.misses == 0 and station.turn and station.rest_until_ns <= self._cycle_from_ns:
                     self._queue.append((station, 0))
         self._probe()
         self._fill()
 
+    def _timed_blocks(self, now_ns: int) -> tuple[tuple[int, int], ...]:
+        """Return (device number, block) of what is due beside the blocks of every cycle."""
+        found = []
+        for station in self._timed:
+            if not station.misses:
+                for block in station.agenda.timed_due(now_ns):
+                    station.agenda.asked(block, now_ns)
+                    found.append((station.number, block))
+        return tuple(found)
+
     def _fill(self) -> None:
         """Keep as many devices in work as the gateway takes transactions; end the cycle when none is left."""
-        while self._queue and self._active < self._gateway.in_flight:
+        while self._queue and self._active < self._in_flight:
             self._active += 1
             self._ask(*self._queue.popleft())
         if not self._active and self._cycle_from_ns:
@@ -191,24 +218,44 @@ class GatewayPoller:
             self._cycle_due_ns = self._clock.mono_ns() + int(pause_s * NS_PER_S)
             self._cycle_timer = self._timers.callLater(pause_s, self._begin_cycle)
 
-    def _ask(self, station: _Station, block: int) -> None:
+    def _ask(self, station: _Station, step: int) -> None:
+        """Ask for the block at place `step` of the device's turn."""
+
         def done(outcome: Outcome, elapsed_ns: int) -> None:
-            self._answered(station, block, outcome, elapsed_ns)
+            self._answered(station, step, outcome, elapsed_ns)
 
-        self.line.ask(station.readings.requests[block], done)
+        station.agenda.asked(station.turn[step], self._clock.mono_ns())
+        self.line.ask(station.readings.requests[station.turn[step]], done)
 
-    def _answered(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> None:
+    def _answered(self, station: _Station, step: int, outcome: Outcome, elapsed_ns: int) -> None:
         """Take the outcome of one block in the cycle: go on with the next block, or with the next device."""
-        then = self._take(station, block, outcome, elapsed_ns)
-        if then is Then.ON and block + 1 < len(station.readings.requests):
-            self._ask(station, block + 1)
+        then = self._take(station, station.turn[step], outcome, elapsed_ns)
+        if then is Then.ON and step + 1 < len(station.turn):
+            self._ask(station, step + 1)
             return
         if then is Then.AGAIN:
-            self._queue.append((station, block))
+            self._queue.append((station, step))
+        elif self._one_line:
+            self._let_rest(station, elapsed_ns)
         self._active -= 1
         if isinstance(outcome, Silence) and outcome.reason in ("not connected", "closed"):
             self._queue.clear()  # the others would fail in the same way
         self._fill()
+
+    def _let_rest(self, station: _Station, elapsed_ns: int) -> None:
+        """Bound the share of a shared line that a slow device takes: it waits until the share is paid for."""
+        station.response_s = elapsed_ns / NS_PER_S
+        others = sorted(s.response_s for s in self._numbered if s.response_s and s is not station and not s.misses)
+        usual_s = others[len(others) // 2] if others else station.response_s
+        if station.response_s > max(SLOW_LEAST_S, SLOW_TIMES * usual_s):
+            rest_ns = int((station.response_s - usual_s) * (1 / PROBE_SHARE - 1) * NS_PER_S)
+            if station.rest_until_ns == 0:
+                name = f"device {station.id} on gateway {self._gateway.id}"
+                logger.warning("{}: slow, {:.2f} s a reply; it is asked seldom", name, station.response_s)
+            station.rest_until_ns = self._clock.mono_ns() + rest_ns
+        elif station.rest_until_ns:
+            station.rest_until_ns = 0
+            logger.info("device {} on gateway {}: as fast as the others again", station.id, self._gateway.id)
 
     # -- judging
 
@@ -238,7 +285,7 @@ class GatewayPoller:
         elif outcome.reason == "timeout":
             self._silences = 1 if self._polls is not None and self._polls.any_good() else self._silences + 1
             self._miss(station, "no answer in time", elapsed_ns)
-            if self._silences >= SILENT_AFTER:
+            if self._silences >= self._silent_after:
                 self._silent()
         elif outcome.reason == "lost":
             self._miss(station, "the connection ended whenever it was asked", elapsed_ns)
@@ -280,6 +327,8 @@ class GatewayPoller:
         if station.lost:
             station.lost = False
             logger.info("device {} on gateway {}: recovered", station.id, self._gateway.id)
+        if station.misses:
+            station.agenda.again(self._clock.mono_ns())
         station.misses = 0
         station.with_gateway = False
 
@@ -324,7 +373,8 @@ class GatewayPoller:
         self._probing = False
         if self.line.state is State.CLOSED:
             return
-        self.probe_line.close()
+        if not self._one_line:
+            self.probe_line.close()
         if isinstance(outcome, Silence) and outcome.reason not in FAULTS_OF[line is self.line]:
             self._share_line = self.line.state is State.UP  # no second connection to be had: not the device's fault
             return
@@ -334,7 +384,8 @@ class GatewayPoller:
             self._take(station, 0, outcome, elapsed_ns)
         now = self._clock.mono_ns()
         if station.misses:
-            self._probe_not_before_ns = now + int(elapsed_ns * (1 / PROBE_SHARE - 1))
+            spent_ns = elapsed_ns + int(line.fence_s * NS_PER_S)
+            self._probe_not_before_ns = now + int(spent_ns * (1 / PROBE_SHARE - 1))
             return
         self._probe_not_before_ns = 0
         for other in self._stations.values():  # what came back with it (a repaired line) need not wait

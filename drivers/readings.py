@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from drivers.decode import Decoded, Decoder
 from drivers.device import NO_ROW, Device
-from drivers.modbus import Request, read_request
+from drivers.dialects import Question, dialect_of
 from drivers.pollplan import Block, plan_blocks
 from drivers.profile import Register
 from scada.quality import BAD_NO_COMMUNICATION, GOOD, bad_mask, is_bad
@@ -25,9 +25,9 @@ POSITION_VALUES: Final = tuple(np.array([float(position)]) for position in range
 class _BlockReadings:
     """One block of the poll plan: its request, its image rows and which of them hold a usable value."""
 
-    def __init__(self, device: Device, block: Block) -> None:
+    def __init__(self, device: Device, block: Block, framed: bool) -> None:
         registers = [device.profile.registers[index] for index in block.registers]
-        self.request: Request = read_request(device.unit, block.function, block.address, block.count)
+        self.request: Question = dialect_of(device.profile.protocol, framed).read(device, block)
         self.rows: Rows = np.array([device.rows[register.measure] for register in registers], dtype=np.int64)
         self.usable = np.zeros(len(self.rows), dtype=np.bool_)
         self.bills = device.point != NO_ROW and _names(device.profile.billing, "measure", registers)
@@ -42,12 +42,14 @@ def _names(part: object | None, attribute: str, registers: list[Register]) -> bo
 class DeviceReadings:
     """The poll plan of one device and the way of its values into the stage."""
 
-    def __init__(self, device: Device, stage: Stage) -> None:
+    def __init__(self, device: Device, stage: Stage, framed: bool = True) -> None:
+        """framed: the line carries Modbus TCP frames, not bare serial ones."""
         self.device = device
         self._stage = stage
         plan = plan_blocks(device.profile)
         self._decoder = Decoder(device.profile, device.ct, device.pt, plan)
-        self._blocks = tuple(_BlockReadings(device, block) for block in plan)
+        self._blocks = tuple(_BlockReadings(device, block, framed) for block in plan)
+        self.polls = tuple(block.poll for block in plan)
         self.requests = tuple(block.request for block in self._blocks)
         position_block = [i for i, block in enumerate(self._blocks) if block.shows_position]
         current_block = [i for i, block in enumerate(self._blocks) if block.shows_current and not block.shows_position]

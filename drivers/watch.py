@@ -5,7 +5,7 @@ Rule: it only stages what it reads; whether a command is verified is judged by t
 
 from typing import Any, Final
 
-from drivers.modbus_tcp import Line
+from drivers.lines import Line
 from drivers.outcome import Outcome, Reply
 from drivers.readings import DeviceReadings
 from scada.clock import NS_PER_S, Clock
