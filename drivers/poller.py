@@ -97,7 +97,7 @@ class GatewayPoller:
         self._cycle_from_ns = 0
         self._cycle_due_ns = 0
         self._late_ns = 0
-        self._timers = reactor if engine is None else engine.pulse
+        self._timers = site.reactor if engine is None else engine.pulse
         self._cycle_timer: Any = None
         self._probing = False
         self._probe_not_before_ns = 0
