@@ -5,7 +5,10 @@ Rule: this file knows cells, encodings and headings. What a cell may hold is jud
 
 import csv
 import io
+import struct
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -27,7 +30,10 @@ SHEET_COLUMNS: Final = 4
 RATIOS: Final = ("ct", "pt")
 FORMULA_ERRORS: Final = ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!")
 # What openpyxl raises for files that are no workbook, or a damaged one
-NO_WORKBOOK: Final = (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, ParseError)
+NO_WORKBOOK: Final = (
+    zipfile.BadZipFile, zlib.error, ParseError, struct.error, LookupError, ValueError, TypeError, AttributeError,
+    EOFError, OSError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
@@ -110,13 +116,16 @@ def decode(raw: bytes) -> str | None:
 def _read_workbook(path: Path, book: Workbook, progress: Progress) -> None:
     import openpyxl  # half a second to import: only for a workbook
 
+    raw = io.BytesIO(path.read_bytes())  # a damaged workbook would leave the file itself open
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(raw) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
         if unpacked > UNPACKED_BYTES_MAX:
             book.faults.append(Fault(path.name, "file", "unpacks to too much", f"at most {UNPACKED_BYTES_MAX} bytes"))
             return
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about styles and the like, which nobody asks for here
+            workbook = openpyxl.load_workbook(raw, read_only=True, data_only=True)
         try:
             for sheet in workbook.worksheets:
                 if sheet.sheet_state != "visible":

@@ -198,7 +198,7 @@ def test_status_word_3_of_published_frames(profiles: dict[str, Profile], word: i
     found = register(profile, "Position")
     assert profile.switch is not None
     assert dict(profile.switch.states)[(word & found.mask) >> 4] == position
-    assert (profile.switch.open_value, profile.switch.close_value) == (0x1A, 0x1B)
+    assert (profile.switch.open_value, profile.switch.close_value) == (0x1A, 0x1C)
 
 
 def test_a_valve_is_commanded_as_its_medium_allows(profiles: dict[str, Profile]) -> None:

@@ -179,7 +179,7 @@ CASES = (
     # switch
     Case(DLT, 'open = "trip"', "", ["switch.open: missing, and protocol dlt645-2007 needs it"]),
     Case(DLT, 'open = "trip"', 'open = "tripp"', ["switch.open: 'tripp' (did you mean 'trip'?)"]),
-    Case(DLT, 'close = "close-permit"', 'close = "trip"', ["switch.close: 'trip'"]),
+    Case(DLT, 'close = "direct-close"', 'close = "trip"', ["switch.close: 'trip'"]),
     Case(
         DLT,
         'open = "trip"',

@@ -17,6 +17,8 @@ FILES = (
     "supply_points.csv",
     "tenants.csv",
     "profiles/wattkeeper-demo-3p.toml",
+    "profiles/dlt645-2007-3p.toml",
+    "profiles/cjt188-heat.toml",
 )
 ROUNDS = 10  # of each file
 PIECES = (
