@@ -92,8 +92,13 @@ class Station:
         return self._frozen[index] if self._frozen is not None else self._encoded(index)
 
     def lay(self, payload: bytearray, index: int) -> None:
-        """Put a register of a data identifier in its place, with its unit byte; what does not fit is cut off."""
-        register = self.profile.registers[index]
+        """Put a register of a data identifier in its place, with its unit byte; what does not fit is cut off.
+
+        Of bits only the position of the switch is the profile's matter; the others are what the protocol says.
+        """
+        register, switch = self.profile.registers[index], self.profile.switch
+        if register.mask and (switch is None or register.measure != switch.position):
+            return
         place = slice(register.at, min(register.at + register.bytes, len(payload)))
         content = self.contents(index)[: place.stop - place.start]
         if register.mask:
