@@ -36,7 +36,7 @@ class Entry:
 def outcome_text(outcome: Outcome) -> str:
     """Return an outcome in one line."""
     if isinstance(outcome, Reply):
-        return "reply"
+        return f"reply, another {outcome.tolerated}" if outcome.tolerated else "reply"
     if isinstance(outcome, ExceptionReply):
         return f"exception {outcome.code:02X}, {outcome.meaning.name}"
     return outcome.reason if isinstance(outcome, Silence) else f"wrong reply: {outcome.wrong}"

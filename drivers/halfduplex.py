@@ -274,6 +274,8 @@ class BusLine:
         self._cancel_timer()
         self.figures.busy_ns += now - flying.begun_ns
         self.figures.good += isinstance(outcome, Reply)
+        if isinstance(outcome, Reply) and outcome.tolerated:
+            self.figures.tolerated[outcome.tolerated] += 1
         self.figures.exceptions += isinstance(outcome, ExceptionReply)
         if self.log.wants(outcome):
             self._note(flying, outcome, now)

@@ -44,6 +44,7 @@ class LineFigures:
     unsolicited: int = 0  # frames nobody asked for, or not any more
     busy_ns: int = 0  # time the line was taken, from sending to the end
     violations: Counter[str] = field(default_factory=Counter)
+    tolerated: Counter[str] = field(default_factory=Counter)  # deviations of right answers, by name
 
 
 class Line(Protocol):
