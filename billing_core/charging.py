@@ -57,9 +57,9 @@ from billing_core.columns import (
     T_TERMS,
     Table,
 )
-from billing_core.compiled import compiled, inlined
 from billing_core.desk import DESK, INT, Desk
 from billing_core.rate_registers import by_registers, split, take
+from scada.compiled import compiled, inlined
 
 QUAD: Final = numba.types.UniTuple(numba.int64, 4)
 TRIPLE: Final = numba.types.UniTuple(numba.int64, 3)

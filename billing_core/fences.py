@@ -32,8 +32,8 @@ from billing_core.columns import (
     T_MODULUS,
     T_READING_MAX_MILLI,
 )
-from billing_core.compiled import compiled
 from billing_core.desk import DESK, INT, Desk
+from scada.compiled import compiled
 
 CLOSED: Final = -1  # fence_raw that no register passes
 SHORT_MAX: Final = 2**31 - 1

@@ -60,10 +60,10 @@ from billing_core.columns import (
     T_SCHEDULE,
     Table,
 )
-from billing_core.compiled import compiled
 from billing_core.desk import COLUMN, DESK, INT, PAIR, TABLE, Desk
 from billing_core.fences import raise_fences, settle
 from billing_core.registers import REFRESH_S_MAX, follow
+from scada.compiled import compiled
 
 NS_PER_S: Final = 1_000_000_000
 UNCERTAIN_FROM: Final = 0x4000_0000  # OPC 10000-4: the two top bits are 00 for Good; only Good is billed

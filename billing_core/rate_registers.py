@@ -21,8 +21,8 @@ from billing_core.columns import (
     T_MILLI_PER_COUNT,
     T_MODULUS,
 )
-from billing_core.compiled import compiled, inlined
 from billing_core.desk import DESK, INT, Desk
+from scada.compiled import compiled, inlined
 
 TOLERANCE_COUNTS: Final = 2
 QUANTITY: Final = 0  # rows of Desk.split: milli of each rate in the interval ...

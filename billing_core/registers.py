@@ -18,7 +18,7 @@ The rules, which kernel and reference share as a text and not as code:
 from typing import Final
 
 from billing_core.columns import HELD_JUMP, HELD_NONE, HELD_REVERSE
-from billing_core.compiled import inlined
+from scada.compiled import inlined
 
 REFRESH_S_MAX: Final = 900  # slowest refresh of M-Bus gateways in the field: a quarter of an hour
 ROLLOVER_SHARE: Final = 10  # last above 0.9 M, reading below 0.1 M

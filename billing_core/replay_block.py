@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from billing_core.columns import E_BOUNDS, E_PERIOD, E_PRICES, E_RATE, E_START_S, Table
-from billing_core.compiled import compiled, inlined
+from scada.compiled import compiled, inlined
 
 # Columns of a block: a charge as it is stored.
 B_SEQ: Final = 0

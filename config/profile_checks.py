@@ -4,6 +4,7 @@ Rule: a profile is judged by itself; which devices use it does not matter.
 """
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, Final
 
 from config.loader import Placed, Sources, listed, nearest
@@ -16,6 +17,7 @@ from scada.errors import Fault
 BIT_FUNCTIONS: Final = (1, 2)  # coils and discrete inputs; 3 and 4 read 16-bit registers
 ADDRESSES: Final = 65536
 MILLI: Final = 1000
+FLOAT_PARTS: Final = 1 << 29  # 24 bits of a single and 29 fit into a double: its count is exact (drivers.bulk_program)
 
 
 def registers(sources: Sources) -> Iterator[Fault]:
@@ -104,6 +106,9 @@ def billing(sources: Sources) -> Iterator[Fault]:
 
 def _billing_register(placed: Placed[Any], register: RegisterTable) -> Iterator[Fault]:
     bill = placed.item.billing
+    if register.type == "f32":
+        yield from _billing_float(placed, register)
+        return
     if register.type not in COUNTED_TYPES or register.mask:
         allowed = f"an integer type without a mask: {', '.join(COUNTED_TYPES)}"
         yield placed.fault("billing.measure", f"'{register.measure}' is of type {register.type}", allowed)
@@ -115,6 +120,15 @@ def _billing_register(placed: Placed[Any], register: RegisterTable) -> Iterator[
     if bill.modulus_counts > most:
         wrong = f"{bill.modulus_counts} does not fit into {register.type}"
         yield placed.fault("billing.modulus_counts", wrong, f"at most {most}")
+
+
+def _billing_float(placed: Placed[Any], register: RegisterTable) -> Iterator[Fault]:
+    """A charged float is counted in whole parts of its unit: scale x 1000 / milli_per_count is the number of parts."""
+    bill = placed.item.billing
+    parts = Fraction(register.scale) * MILLI / bill.milli_per_count
+    if max(parts.numerator, parts.denominator) >= FLOAT_PARTS:
+        wrong = f"{bill.milli_per_count}, so that one count is {1 / parts} of what '{register.measure}' shows"
+        yield placed.fault("billing.milli_per_count", wrong, f"a resolution coarser than 1/{FLOAT_PARTS}")
 
 
 def switches(sources: Sources) -> Iterator[Fault]:

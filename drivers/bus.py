@@ -7,11 +7,13 @@ import asyncio
 import random
 import sys
 from collections.abc import Sequence
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
+from drivers.bulk import BulkDecoder
 from drivers.device import Device, Gateway
 from drivers.dial_in import dial_in_ports
 from drivers.dialects import Question, dialect_of
@@ -44,10 +46,11 @@ class FieldBus:
         stage: Stage,
         rng: random.Random | None = None,
         run: Path = Path(),
+        zone: tzinfo = UTC,
     ) -> None:
         """rng: the source of jitter; seeded, it makes a run repeatable. KeyError for a device on an unknown gateway.
 
-        run: the folder in which relative paths of serial ports stand.
+        run: the folder in which relative paths of serial ports stand. zone: what the clocks of the meters show.
         """
         self._clock = clock
         rng = rng or random.Random()
@@ -56,10 +59,14 @@ class FieldBus:
             behind[device.gateway].append(device)
         self._devices = {device.id: device for device in devices}
         self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
-        self.engine = engine_for(reactor, clock, gateways, devices)
+        store = ReplyStore(devices)
+        bulk = BulkDecoder(store, stage, zone, {gateway.id: gateway.period_s for gateway in gateways})
+        self.engine = engine_for(reactor, clock, gateways, store)
         engines = {"modbus-tcp": self.engine}
         site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
-        self.pollers = {g.id: GatewayPoller(site, g, behind[g.id], stage, engines.get(g.transport)) for g in gateways}
+        self.pollers = {
+            g.id: GatewayPoller(site, g, behind[g.id], stage, bulk, engines.get(g.transport)) for g in gateways
+        }
 
     def start(self) -> None:
         """Begin to connect and to poll; values appear in the stage."""
@@ -127,7 +134,7 @@ class FieldBus:
         return self.pollers[gateway].line.log
 
 
-def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], devices: Sequence[Device]) -> "Engine | None":
+def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], store: ReplyStore) -> "Engine | None":
     """Return the engine of the Modbus TCP lines; None where it cannot run, and the lines do its work poll by poll."""
     import numba
 
@@ -137,7 +144,7 @@ def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], devices:
         return None
     from drivers.engine import Engine
 
-    return Engine(reactor, clock, ReplyStore(devices), len(framed))
+    return Engine(reactor, clock, store, len(framed))
 
 
 def _judge_command(device_id: str, outcome: Outcome) -> FieldError | None:

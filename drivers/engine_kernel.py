@@ -11,12 +11,12 @@ from typing import Final
 import numba
 
 from drivers import engine_tables as col
-from drivers.compiled import compiled
 from drivers.engine_tables import TABLES, Octets, Table, Tables
 from drivers.libc import c_clock_gettime, c_epoll_ctl, c_epoll_wait, c_errno, c_recv, c_send
 from drivers.modbus import HEAD_BYTES, LENGTH_MAX, LENGTH_MIN, TRANSACTIONS
 from drivers.replies import FRESH_SLOT
 from scada.clock import NS_PER_S
+from scada.compiled import compiled
 
 MSG_DONTWAIT: Final = 0x40
 MSG_NOSIGNAL: Final = 0x4000
@@ -36,14 +36,14 @@ _OCTET_TABLE: Final = numba.uint8[:, ::1]
 _COLUMN: Final = numba.int64[::1]
 
 
-@compiled((_COLUMN,), inner=True)
+@compiled((_COLUMN,), inner=True, forced=True)
 def _system_ns(times: Table) -> int:
     c_clock_gettime(CLOCK_MONOTONIC, times.ctypes.data)
     now_ns: int = times[col.T_SECONDS] * NS_PER_S + times[col.T_NANOSECONDS]
     return now_ns
 
 
-@compiled((TABLES, _INT, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT, _INT), _VOID, inner=True, forced=True)
 def _set_times(t: Tables, mono_ns: int, utc_ns: int, speed: int) -> None:
     t.times[col.T_SYSTEM_NS] = _system_ns(t.times)
     t.times[col.T_MONO_NS] = mono_ns
@@ -51,7 +51,7 @@ def _set_times(t: Tables, mono_ns: int, utc_ns: int, speed: int) -> None:
     t.times[col.T_SPEED] = speed
 
 
-@compiled((TABLES, _INT, _INT, _INT, _INT, _INT), inner=True)
+@compiled((TABLES, _INT, _INT, _INT, _INT, _INT), inner=True, forced=True)
 def _push(t: Tables, kind: int, conn: int, item: int, elapsed_ns: int, transaction: int) -> int:
     """Record an event and return its row; there is room, because a visit begins only when EVENTS_EACH rows are free."""
     row: int = t.pushed[0]
@@ -66,13 +66,13 @@ def _push(t: Tables, kind: int, conn: int, item: int, elapsed_ns: int, transacti
     return row
 
 
-@compiled((TABLES, _INT, _INT, _INT), inner=True)
+@compiled((TABLES, _INT, _INT, _INT), inner=True, forced=True)
 def _halt(t: Tables, conn: int, kind: int, what: int) -> int:
     t.conns[conn, col.C_HALTED] = 1
     return _push(t, kind, conn, col.NOBODY, what, col.NOBODY)
 
 
-@compiled((TABLES, _INT, _INT, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT, _INT, _INT), _VOID, inner=True, forced=True)
 def _show(t: Tables, event: int, conn: int, at: int, size: int) -> None:
     """Put received bytes beside an event."""
     t.events[event, col.E_BYTES] = size
@@ -80,7 +80,7 @@ def _show(t: Tables, event: int, conn: int, at: int, size: int) -> None:
         t.frames[event, i] = t.buffers[conn, at + i]
 
 
-@compiled((TABLES, _INT, _INT), inner=True)
+@compiled((TABLES, _INT, _INT), inner=True, forced=True)
 def _place_of(t: Tables, conn: int, transaction: int) -> int:
     """Return the place of a transaction in flight, NOBODY when it is not; NOBODY as transaction finds a free place."""
     for place in range(t.conns[conn, col.C_LIMIT]):
@@ -89,7 +89,7 @@ def _place_of(t: Tables, conn: int, transaction: int) -> int:
     return col.NOBODY
 
 
-@compiled((TABLES, _INT, _INT, _INT), inner=True)
+@compiled((TABLES, _INT, _INT, _INT), inner=True, forced=True)
 def _take_off(t: Tables, conn: int, item: int, mono_ns: int) -> int:
     """Put a question in flight under the next free transaction id and return that."""
     transaction: int = t.conns[conn, col.C_NEXT]
@@ -106,7 +106,7 @@ def _take_off(t: Tables, conn: int, item: int, mono_ns: int) -> int:
     return transaction
 
 
-@compiled((TABLES, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT), _VOID, inner=True, forced=True)
 def _land(t: Tables, conn: int, place: int) -> None:
     t.conns[conn, col.C_FLYING] -= 1
     if t.flights[conn, place, col.F_ITEM] != col.NOBODY:
@@ -147,7 +147,7 @@ def bucket_of(elapsed_ns: int) -> int:
     return min(power + rest, col.BUCKETS - 1)
 
 
-@compiled((TABLES, _INT, _INT, _INT, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT, _INT, _INT, _INT), _VOID, inner=True, forced=True)
 def _keep(t: Tables, poll: int, conn: int, at: int, elapsed_ns: int, utc_ns: int) -> None:
     """Put the payload of a right answer into its slot, and note how long it took."""
     target = t.payload_at[poll]
@@ -163,7 +163,7 @@ def _keep(t: Tables, poll: int, conn: int, at: int, elapsed_ns: int, utc_ns: int
     t.buckets[poll, bucket_of(elapsed_ns)] += 1
 
 
-@compiled((TABLES, _INT, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT, _INT), _VOID, inner=True, forced=True)
 def _write_request(t: Tables, poll: int, transaction: int, at: int) -> None:
     t.scratch[at] = transaction >> 8
     t.scratch[at + 1] = transaction & 0xFF
@@ -174,7 +174,7 @@ def _write_request(t: Tables, poll: int, transaction: int, at: int) -> None:
         t.scratch[at + 6 + i] = ask >> (40 - 8 * i) & 0xFF
 
 
-@compiled((TABLES, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT), _VOID, inner=True, forced=True)
 def _fill(t: Tables, conn: int, mono_ns: int) -> None:
     """Send as many polls of the cycle as may fly, all in one write."""
     row = t.conns[conn]
@@ -191,7 +191,7 @@ def _fill(t: Tables, conn: int, mono_ns: int) -> None:
             _halt(t, conn, col.GONE if sent < 0 and c_errno()[0] != EAGAIN else col.STUCK, 0)
 
 
-@compiled((TABLES, _INT, _INT, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT, _INT, _INT), _VOID, inner=True, forced=True)
 def _raise_frame(t: Tables, conn: int, at: int, frame_bytes: int, mono_ns: int) -> None:
     """Give Python a frame that is not plainly good, with the poll it belongs to, and stand still."""
     transaction = _INT(t.buffers[conn, at]) << 8 | _INT(t.buffers[conn, at + 1])
@@ -206,7 +206,7 @@ def _raise_frame(t: Tables, conn: int, at: int, frame_bytes: int, mono_ns: int) 
     t.conns[conn, col.C_HALTED] = 1
 
 
-@compiled((TABLES, _INT, _INT, _INT, _INT, _INT), _BOOL, inner=True)
+@compiled((TABLES, _INT, _INT, _INT, _INT, _INT), _BOOL, inner=True, forced=True)
 def _accept(t: Tables, conn: int, at: int, frame_bytes: int, mono_ns: int, utc_ns: int) -> bool:
     """Take a whole frame when it is the right answer to a poll in flight."""
     transaction = _INT(t.buffers[conn, at]) << 8 | _INT(t.buffers[conn, at + 1])
@@ -233,7 +233,7 @@ def _accept(t: Tables, conn: int, at: int, frame_bytes: int, mono_ns: int, utc_n
     return True
 
 
-@compiled((TABLES, _INT, _INT, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT, _INT, _INT), _VOID, inner=True, forced=True)
 def _cut(t: Tables, conn: int, mono_ns: int, utc_ns: int) -> None:
     """Take the whole frames in the buffer, one after the other, until one of them has to be judged by Python."""
     row = t.conns[conn]
@@ -257,7 +257,7 @@ def _cut(t: Tables, conn: int, mono_ns: int, utc_ns: int) -> None:
     row[col.C_HAVE] = have - at
 
 
-@compiled((TABLES, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT), _VOID, inner=True, forced=True)
 def _visit(t: Tables, conn: int) -> None:
     """Take what one connection has received, then send what may follow."""
     passed_ns = _system_ns(t.times) - t.times[col.T_SYSTEM_NS]
@@ -276,7 +276,7 @@ def _visit(t: Tables, conn: int) -> None:
         _push(t, col.ENDED, conn, col.NOBODY, 0, col.NOBODY)
 
 
-@compiled((TABLES, _INT), _VOID, inner=True)
+@compiled((TABLES, _INT), _VOID, inner=True, forced=True)
 def _receive(t: Tables, conn: int) -> None:
     row = t.conns[conn]
     if row[col.C_FD] == col.NOBODY or row[col.C_HALTED]:

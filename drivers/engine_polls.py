@@ -101,19 +101,8 @@ class EnginePolls:
         return self._judge(*self._places[slot], outcome, elapsed_ns)
 
     def ended(self) -> None:
-        self._accept()
         polls = self._engine.tables.polls[self._all]
         answered = np.flatnonzero(polls[:, col.P_GOOD] != self._good_before)
         self._good_before = polls[:, col.P_GOOD]
         self._tags.answers(self._numbers[answered], polls[answered, col.P_LAST_NS] / NS_PER_MS)
         self._on_end()
-
-    def _accept(self) -> None:
-        """Stage what is fresh."""
-        store = self._engine.store
-        for slot in self._all[store.fresh[self._all] != 0].tolist():
-            store.fresh[slot] = 0
-            at, size = int(store.payload_at[slot]), int(store.payload_bytes[slot])
-            number, block = self._places[slot]
-            payload = store.arena[at : at + size].tobytes()
-            self._readings[number].accept(block, payload, int(store.received_ns[slot]))

@@ -15,6 +15,7 @@ from loguru import logger
 from twisted.internet.defer import Deferred, DeferredList
 
 from drivers.agenda import Agenda
+from drivers.bulk import BulkDecoder
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
 from drivers.engine_cycle import Then
@@ -79,12 +80,14 @@ class GatewayPoller:
         gateway: Gateway,
         devices: Sequence[Device],
         stage: Stage,
+        bulk: BulkDecoder,
         engine: "Engine | None" = None,
     ) -> None:
         self._reactor = site.reactor
         self._clock = site.clock
         self._gateway = gateway
         self._stage = stage
+        self._bulk = bulk
         self._rng = site.rng
         self._stations = {d.id: self._station(i, d) for i, d in enumerate(devices)}
         lines = make_lines(site, gateway, devices, self._on_up, self._on_down, engine)
@@ -116,7 +119,7 @@ class GatewayPoller:
             self._polls = self._engine_polls(engine, lines.seat_of.seat)
 
     def _station(self, number: int, device: Device) -> _Station:
-        readings = DeviceReadings(device, self._stage, self._gateway.transport == "modbus-tcp")
+        readings = DeviceReadings(device, self._bulk, self._gateway.transport == "modbus-tcp")
         return _Station(readings, number, Agenda(readings.polls, self._rng, self._clock.mono_ns()))
 
     def _engine_polls(self, engine: "Engine", seat: "Seat") -> "EnginePolls":

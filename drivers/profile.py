@@ -84,7 +84,7 @@ class Register:
 class Billing:
     """The cumulative register that is charged."""
 
-    measure: str  # a Register of the same profile, an integer type
+    measure: str  # a Register of the same profile: an integer type, or f32 counted at the resolution below
     milli_per_count: int  # thousandths of the priced unit per count, before CT and PT (10 for 0.01 kWh)
     modulus_counts: int  # counts at which the register rolls over
     rates: tuple[str, ...] = ()  # Registers of sharp, peak, flat, valley, deep valley, "" where the model has none

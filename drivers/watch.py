@@ -50,7 +50,7 @@ class PositionWatch:
         if not isinstance(outcome, Reply):
             return
         block = self._readings.switch_blocks[step]
-        position = self._readings.accept(block, outcome.payload, self._clock.utc_ns())
+        position = self._readings.accept_now(block, outcome.payload, self._clock.utc_ns())
         self._reached |= position == self._target
         if self._stopped:
             return

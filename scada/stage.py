@@ -3,8 +3,8 @@
 Rule: a failed read changes the quality and keeps the value and its *old* time; nothing enters without both.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from scada.quality import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, UNCERTAIN
 
 STALE_SCANS: Final = 3  # usual practice: stale = max(3 scan periods, STALE_LEAST_S)
 STALE_LEAST_S: Final = 10
+STALE_PERIODS: Final = 3  # the same for a value that comes less often than a scan
 BAD_AFTER_S: Final = 60  # a stale value is uncertain first, and bad after a minute
 
 NO_RATES: Final = (NO_RATE,) * len(RATE_COLUMNS)
@@ -22,17 +23,50 @@ NO_RATES: Final = (NO_RATE,) * len(RATE_COLUMNS)
 Rows = npt.NDArray[np.int64]
 
 
+class Staged(NamedTuple):
+    """The columns of a stage as compiled decoders write them; t tags, p points."""
+
+    value: npt.NDArray[np.float64]  # (t,)
+    tag_quality: npt.NDArray[np.uint32]
+    tag_time: npt.NDArray[np.int64]
+    tag_dirty: npt.NDArray[np.bool_]  # differs from what was published, perhaps
+    tag_usable: npt.NDArray[np.bool_]  # holds a value that was good or uncertain when it came
+    raw: npt.NDArray[np.int64]  # (p,)
+    rate1_raw: npt.NDArray[np.int64]
+    rate2_raw: npt.NDArray[np.int64]
+    rate3_raw: npt.NDArray[np.int64]
+    rate4_raw: npt.NDArray[np.int64]
+    rate5_raw: npt.NDArray[np.int64]
+    point_quality: npt.NDArray[np.uint32]
+    point_time: npt.NDArray[np.int64]
+    point_dirty: npt.NDArray[np.bool_]
+    point_usable: npt.NDArray[np.bool_]
+
+
 class Stage:
     """Readings that came since the last scan. Filled by drivers, emptied by the publish phase; one thread."""
 
     def __init__(self, layout: Layout, field_rows: npt.NDArray[np.bool_], scan_period_s: float, speed: int) -> None:
         self._columns = Columns.private(layout)
-        self._dirty_tags = np.zeros(layout.counts["tags"], dtype=np.bool_)
-        self._dirty_points = np.zeros(layout.counts["points"], dtype=np.bool_)
+        tags, points = layout.counts["tags"], layout.counts["points"]
+        self.staged = staged_columns(self._columns)
+        self._dirty_tags, self._dirty_points = self.staged.tag_dirty, self.staged.point_dirty
+        self.sources: list[Callable[[int], None]] = []  # called with the scan's UTC ns before it publishes
         self._field = field_rows
-        stale_s = max(STALE_SCANS * scan_period_s, STALE_LEAST_S)
-        self._stale_ns = int(stale_s * NS_PER_S) * speed
-        self._bad_ns = int((stale_s + BAD_AFTER_S) * NS_PER_S) * speed
+        self._speed = speed
+        stale_ns = self._stale_after_ns(max(STALE_SCANS * scan_period_s, STALE_LEAST_S))
+        self._stale_tags_ns = np.full(tags, stale_ns, dtype=np.int64)
+        self._stale_points_ns = np.full(points, stale_ns, dtype=np.int64)
+        self._bad_after_ns = BAD_AFTER_S * NS_PER_S * speed
+
+    def _stale_after_ns(self, seconds: float) -> int:
+        return int(seconds * NS_PER_S) * self._speed
+
+    def expect(self, rows: Rows, points: Rows, period_s: float) -> None:
+        """Let rows that are read every `period_s` only (a slow line) grow stale after STALE_PERIODS of it."""
+        least_ns = self._stale_after_ns(STALE_PERIODS * period_s)
+        self._stale_tags_ns[rows] = np.maximum(self._stale_tags_ns[rows], least_ns)
+        self._stale_points_ns[points] = np.maximum(self._stale_points_ns[points], least_ns)
 
     def put(self, rows: Rows, values: npt.NDArray[np.float64], quality: int, source_time_ns: int) -> None:
         """Stage the values of one reply. rows (k,) image rows; values (k,) float64."""
@@ -71,23 +105,34 @@ class Stage:
 
     def publish(self, work: Columns, scan: int, utc_ns: int) -> None:
         """Move what is staged into the core's working columns and let old values grow stale."""
+        for take in self.sources:
+            take(utc_ns)
         rows = np.flatnonzero(self._dirty_tags)
         _move(self._columns.tags, work.tags, rows, ("value", "quality", "source_time"), scan)
         self._dirty_tags[:] = False
         points = np.flatnonzero(self._dirty_points)
         _move(self._columns.points, work.points, points, ("raw", "quality", "source_time", *RATE_COLUMNS), scan)
         self._dirty_points[:] = False
-        self._age(work.tags, self._field, scan, utc_ns)
-        self._age(work.points, np.ones(len(work.points.raw), dtype=np.bool_), scan, utc_ns)
+        self._age(work.tags, self._field, self._stale_tags_ns, scan, utc_ns)
+        self._age(work.points, np.ones(len(work.points.raw), dtype=np.bool_), self._stale_points_ns, scan, utc_ns)
 
-    def _age(self, columns: Any, eligible: npt.NDArray[np.bool_], scan: int, utc_ns: int) -> None:
+    def _age(self, columns: Any, eligible: npt.NDArray[np.bool_], stale_ns: Rows, scan: int, utc_ns: int) -> None:
         age = utc_ns - columns.source_time
         usable = good_mask(columns.quality) | (columns.quality == UNCERTAIN_LAST_USABLE)
-        stale = eligible & (age > self._stale_ns) & usable
+        stale = eligible & (age > stale_ns) & usable
         columns.quality[stale] = UNCERTAIN_NO_COMMUNICATION
-        dead = eligible & (age > self._bad_ns) & (columns.quality == UNCERTAIN_NO_COMMUNICATION)
+        dead = eligible & (age > stale_ns + self._bad_after_ns) & (columns.quality == UNCERTAIN_NO_COMMUNICATION)
         columns.quality[dead] = BAD_NO_COMMUNICATION
         columns.changed_scan[stale | dead] = scan
+
+
+def staged_columns(columns: Columns) -> Staged:
+    """Return private columns as a compiled decoder takes them; nothing is dirty and nothing usable."""
+    tags, points = columns.tags, columns.points
+    flags = [np.zeros(len(section.quality), dtype=np.bool_) for section in (tags, tags, points, points)]
+    rates: list[Any] = [getattr(points, name) for name in RATE_COLUMNS]
+    tag_part = (tags.value, tags.quality, tags.source_time, flags[0], flags[1])
+    return Staged._make((*tag_part, points.raw, *rates, points.quality, points.source_time, flags[2], flags[3]))
 
 
 def _move(source: Any, target: Any, rows: Rows, names: tuple[str, ...], scan: int) -> None:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from billing_core import fences, rate_registers, reference
 from billing_core.bounds import PRICE_MICRO_MAX, RATE_MAX, SECONDS_MAX, TOTAL_MAX, UPLIFT_NANO_MAX, check_bounds
 from billing_core.columns import HELD, KIND_METERED, S_BILLED_MILLI, S_HELD, T_READING_MAX_MILLI
-from billing_core.compiled import compiled
 from billing_core.desk import INT
 from billing_core.engine import BillingEngine
 from billing_core.plan import NO_OPTIONS, Slot, TierOptions, Tiers
 from billing_core.points import AccountSpec, PointSpec
 from billing_core.schedule import unroll
+from scada.compiled import compiled
 from scada.errors import ConfigurationError
 from scada.image import Columns, Layout
 from scada.scan import Instant

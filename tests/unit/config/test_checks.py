@@ -519,11 +519,13 @@ CASES = (
         ["billing.measure: unknown measure 'WaterVolum' (did you mean 'WaterVolume'?)"],
     ),
     Case(
-        "float billing register",
+        "float billing register in counts that it cannot show",
         "profiles/eastron-sdm630.toml",
         "registers = [",
-        'billing = { measure = "ActiveEnergyImportTotal", milli_per_count = 1000, modulus_counts = 9 }\nregisters = [',
-        ["billing.measure: 'ActiveEnergyImportTotal' is of type f32"],
+        'billing = { measure = "ActiveEnergyImportTotal", milli_per_count = 777777777, modulus_counts = 9 }\nregisters = [',
+        [
+            "billing.milli_per_count: 777777777, so that one count is 777777777/1000 of what 'ActiveEnergyImportTotal' shows"
+        ],
     ),
     Case(
         "weight against scale",

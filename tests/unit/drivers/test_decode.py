@@ -126,9 +126,37 @@ def test_counts_that_the_register_cannot_hold_are_doubtful(type_: str, payload: 
     assert decoded.billing_quality == UNCERTAIN_UNITS_EXCEEDED
 
 
-def test_a_float_cannot_be_charged() -> None:
-    with pytest.raises(ValueError, match="no integer register"):
-        one(bytes(4), "f32", billing=Billing("R", 10, 10**8))
+@pytest.mark.parametrize(
+    ("number", "counts"),
+    [(0.0, 0), (0.01, 1), (1234.56, 123456), (0.014, 1), (0.016, 2), (131071.99, 13107199), (999999.9, 99999988)],
+)
+def test_a_charged_float_becomes_whole_counts_of_its_resolution(number: float, counts: int) -> None:
+    """A single shows 0.01 up to 131,072; beyond, its steps are whole counts too, but more than one of them."""
+    decoded = one(struct.pack(">f", number), "f32", billing=Billing("R", 10, 10**8))
+    assert (decoded.billing_raw, decoded.billing_quality) == (counts, GOOD)
+
+
+@given(st.floats(0, 1.3e5, width=32, allow_subnormal=False), st.sampled_from([(10, 100), (1, 1000), (1000, 1)]))
+def test_the_count_of_a_float_is_the_nearest_there_is(number: float, resolution: tuple[int, int]) -> None:
+    milli_per_count, per_unit = resolution
+    decoded = one(struct.pack(">f", number), "f32", billing=Billing("R", milli_per_count, 10**9))
+    assert decoded.billing_raw == round(Fraction(number) * per_unit)
+
+
+@pytest.mark.parametrize("number", [-1.0, 1e6, 3e38, -3e38], ids=["negative", "rolled over", "huge", "huge negative"])
+def test_a_float_that_the_register_cannot_hold_is_doubtful(number: float) -> None:
+    decoded = one(struct.pack(">f", number), "f32", billing=Billing("R", 10, 10**8))
+    assert decoded.billing_quality == UNCERTAIN_UNITS_EXCEEDED
+
+
+def test_a_float_that_cannot_be_counted_exactly_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be counted exactly"):
+        one(bytes(4), "f32", scale=Fraction(1, 10**9 + 7), billing=Billing("R", 10, 10**8))
+
+
+def test_a_bit_cannot_be_charged() -> None:
+    with pytest.raises(ValueError, match="cannot be charged"):
+        one(bytes(2), "bit", billing=Billing("R", 10, 10**8))
 
 
 @pytest.mark.parametrize(("raw", "position"), [(0xF0, CLOSED), (0x0F, OPEN), (0x10F, BAD_STATE), (0, BAD_STATE)])
