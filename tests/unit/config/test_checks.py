@@ -522,10 +522,8 @@ CASES = (
         "float billing register in counts that it cannot show",
         "profiles/eastron-sdm630.toml",
         "registers = [",
-        'billing = { measure = "ActiveEnergyImportTotal", milli_per_count = 777777777, modulus_counts = 9 }\nregisters = [',
-        [
-            "billing.milli_per_count: 777777777, so that one count is 777777777/1000 of what 'ActiveEnergyImportTotal' shows"
-        ],
+        'billing = { measure = "ReactiveEnergyTotal", milli_per_count = 777777777, modulus_counts = 9 }\nregisters = [',
+        ["billing.milli_per_count: 777777777, so that one count is 777777777/1000 of what 'ReactiveEnergyTotal' shows"],
     ),
     Case(
         "weight against scale",
