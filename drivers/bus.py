@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
+from drivers.budget import budget_of
 from drivers.bulk import BulkDecoder
 from drivers.device import Device, Gateway
 from drivers.dial_in import dial_in_ports
@@ -29,6 +30,7 @@ from scada.stage import Stage
 if TYPE_CHECKING:
     from drivers.engine import Engine
 
+PERIOD_MOST_S: Final = 3600.0  # a line that cannot carry its plan is reported; its values grow stale all the same
 # Exceptions to a write that leave open whether the device executed it: a slave that did not answer its gateway (0A of
 # older serial servers, 0B), and "acknowledge", which promises an execution that takes long.
 UNDETERMINED_ANSWERS: Final = frozenset({"unreachable", "pending"})
@@ -60,7 +62,7 @@ class FieldBus:
         self._devices = {device.id: device for device in devices}
         self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
         store = ReplyStore(devices)
-        bulk = BulkDecoder(store, stage, zone, {gateway.id: gateway.period_s for gateway in gateways})
+        bulk = BulkDecoder(store, stage, zone, {g.id: _period_s(g, behind[g.id]) for g in gateways})
         self.engine = engine_for(reactor, clock, gateways, store)
         engines = {"modbus-tcp": self.engine}
         site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
@@ -145,6 +147,13 @@ def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], store: R
     from drivers.engine import Engine
 
     return Engine(reactor, clock, store, len(framed))
+
+
+def _period_s(gateway: Gateway, devices: Sequence[Device]) -> float:
+    """Return how often the devices of a gateway are read: as wished, or as its serial line carries it."""
+    if gateway.transport == "modbus-tcp":
+        return gateway.period_s  # the serial side, if there is one, is not ours to time
+    return min(max(gateway.period_s, budget_of(gateway, devices).shortest_s), PERIOD_MOST_S)
 
 
 def _judge_command(device_id: str, outcome: Outcome) -> FieldError | None:
