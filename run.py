@@ -412,8 +412,6 @@ async def core_room(room: "Room", args: argparse.Namespace) -> None:
 
 def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     """Wire the core: who fills which port, which rows carry what it computes, and what it can be asked for."""
-    from zoneinfo import ZoneInfo
-
     import alarms.store
     from alarms.engine import AlarmEngine
     from billing_core.credit_operations import CreditActs
@@ -437,8 +435,9 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     stage = Stage(plant.layout, plant.tags.mask("field"), plant.scan_period_s, clock.speed)
     journal = Journal(data.spool / "journal")
     history = Database(room.database_url, "history")
-    zone = ZoneInfo(plant.site.timezone)
-    field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage, run=room.data.run, zone=zone)
+    field = FieldBus(
+        room.reactor, clock, plant.gateways, plant.devices, stage, run=room.data.run, zone=plant.site.timezone
+    )
     billing = counter.engine(plant)
     residents = counter.residents(plant)
     books = counter.ledger_store(plant, Database(room.database_url, "ledger"), data.root, clock, residents)

@@ -7,9 +7,9 @@ import asyncio
 import random
 import sys
 from collections.abc import Sequence
-from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from loguru import logger
 
@@ -48,11 +48,11 @@ class FieldBus:
         stage: Stage,
         rng: random.Random | None = None,
         run: Path = Path(),
-        zone: tzinfo = UTC,
+        zone: str = "UTC",
     ) -> None:
         """rng: the source of jitter; seeded, it makes a run repeatable. KeyError for a device on an unknown gateway.
 
-        run: the folder in which relative paths of serial ports stand. zone: what the clocks of the meters show.
+        run: the folder in which relative paths of serial ports stand. zone: IANA name of the time that meters show.
         """
         self._clock = clock
         rng = rng or random.Random()
@@ -62,7 +62,7 @@ class FieldBus:
         self._devices = {device.id: device for device in devices}
         self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
         store = ReplyStore(devices)
-        bulk = BulkDecoder(store, stage, zone, {g.id: _period_s(g, behind[g.id]) for g in gateways})
+        bulk = BulkDecoder(store, stage, ZoneInfo(zone), {g.id: _period_s(g, behind[g.id]) for g in gateways})
         self.engine = engine_for(reactor, clock, gateways, store)
         engines = {"modbus-tcp": self.engine}
         site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
