@@ -435,9 +435,7 @@ def build_core(room: "Room", plant: "Plant") -> "tuple[Core, list[Operation]]":
     stage = Stage(plant.layout, plant.tags.mask("field"), plant.scan_period_s, clock.speed)
     journal = Journal(data.spool / "journal")
     history = Database(room.database_url, "history")
-    field = FieldBus(
-        room.reactor, clock, plant.gateways, plant.devices, stage, run=room.data.run, zone=plant.site.timezone
-    )
+    field = FieldBus(room.reactor, clock, plant.gateways, plant.devices, stage, run=data.run, zone=plant.site.timezone)
     billing = counter.engine(plant)
     residents = counter.residents(plant)
     books = counter.ledger_store(plant, Database(room.database_url, "ledger"), data.root, clock, residents)
