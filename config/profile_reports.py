@@ -3,26 +3,22 @@
 Rule: returns lines of text. The cost is counted on the very questions that the drivers send, so it cannot drift.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from config.profile_schema import ProfileTable
 from config.profiling import profile_of
-from drivers.device import Device, LineFormat, Parity
+from drivers.budget import spent_s
+from drivers.device import Device, Gateway, LineFormat, Parity
 from drivers.dialects import dialect_of
 from drivers.modbus import Request
-from drivers.pollplan import plan_blocks
+from drivers.pollplan import Block, plan_blocks
 from drivers.profile import POLL_S, PollClass, Profile, Protocol
 
 BAUDS: Final = (2400, 9600)
-SAMPLE_ADDRESS: Final = "000000000001"
 # How each protocol's lines are usually set: DL/T 645 section 5.2 and CJ/T 188 want even parity, Modbus meters come 8N1
 PARITY: Final[dict[Protocol, Parity]] = {"modbus": "N", "dlt645-2007": "E", "dlt645-1997": "E", "cjt188": "E"}
-# Least time that passes in a transaction beside its characters, seconds and characters: DL/T 645 section 5.2.5, a meter
-# answers after 20 ms at the earliest and a line rests 30 ms; Modbus over serial line V1.02, 3.5 characters twice
-REST_S: Final[dict[Protocol, float]] = {"modbus": 0.0, "dlt645-2007": 0.05, "dlt645-1997": 0.05, "cjt188": 0.05}
-REST_CHARS: Final[dict[Protocol, float]] = {"modbus": 7.0, "dlt645-2007": 0.0, "dlt645-1997": 0.0, "cjt188": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +30,30 @@ class Cost:
     request_bytes: int
     reply_bytes: int
     bits: int  # of both, with start, parity and stop bits
-    shortest_s: tuple[float, ...]  # at each of BAUDS, when the meter answers as fast as it may
+    shortest_s: tuple[float, ...]  # at each of BAUDS, with the usual delay of an answer (drivers.budget)
 
 
 def costs(profile: Profile) -> list[Cost]:
     """Return the cost of every poll class that the profile uses."""
-    device = Device("sample", "line", 1, profile, 1, 1, {}, address=SAMPLE_ADDRESS[: _digits(profile.protocol)])
-    read = dialect_of(profile.protocol, framed=False).read
-    lengths: dict[PollClass, list[tuple[int, int]]] = {}
-    for block in plan_blocks(profile):
-        question = read(device, block)
+    digits = 10 if profile.protocol == "cjt188" else 12
+    device = Device("sample", "line", 1, profile, 1, 1, {}, address="1".zfill(digits))
+    blocks = plan_blocks(profile)
+    return [_cost(device, poll, found) for poll in POLL_S if (found := [b for b in blocks if b.poll == poll])]
+
+
+def _cost(device: Device, poll: PollClass, blocks: Sequence[Block]) -> Cost:
+    protocol = device.profile.protocol
+    requests = replies = 0
+    for block in blocks:
+        question = dialect_of(protocol, framed=False).read(device, block)
         assert not isinstance(question, Request)  # a line without frames has bare exchanges
-        lengths.setdefault(block.poll, []).append((len(question.wire), question.reply_bytes))
-    return [_cost(profile.protocol, poll, lengths[poll]) for poll in POLL_S if poll in lengths]
-
-
-def _digits(protocol: Protocol) -> int:
-    return 10 if protocol == "cjt188" else 12
-
-
-def _cost(protocol: Protocol, poll: PollClass, lengths: list[tuple[int, int]]) -> Cost:
-    requests, replies = sum(length[0] for length in lengths), sum(length[1] for length in lengths)
-    characters, reads = requests + replies, len(lengths)
-    times = []
-    for baud in BAUDS:
-        char_s = LineFormat(baud, PARITY[protocol]).char_s
-        times.append((characters + reads * REST_CHARS[protocol]) * char_s + reads * REST_S[protocol])
-    bits = characters * (10 + (PARITY[protocol] != "N"))
-    return Cost(poll, reads, requests, replies, bits, tuple(times))
+        requests += len(question.wire)
+        replies += question.reply_bytes
+    lines = [LineFormat(baud, PARITY[protocol]) for baud in BAUDS]
+    gateways = [Gateway("line", "", 0, transport="serial", line=line) for line in lines]
+    times = tuple(sum(spent_s(gateway, device, block) for block in blocks) for gateway in gateways)
+    bits = (requests + replies) * (10 + (PARITY[protocol] != "N"))
+    return Cost(poll, len(blocks), requests, replies, bits, times)
 
 
 def summary(table: ProfileTable) -> str:

@@ -51,16 +51,16 @@ def budget_of(gateway: Gateway, devices: Sequence[Device]) -> LineBudget:
     questions, scan_s, share = 0, 0.0, 0.0
     for device in devices:
         for block in plan_blocks(device.profile):
-            spent_s = _spent_s(gateway, device, block)
+            seconds = spent_s(gateway, device, block)
             if POLL_S[block.poll]:
-                share += spent_s / POLL_S[block.poll]
+                share += seconds / POLL_S[block.poll]
             else:
                 questions += 1
-                scan_s += spent_s
+                scan_s += seconds
     return LineBudget(questions, scan_s, share, gateway.period_s)
 
 
-def _spent_s(gateway: Gateway, device: Device, block: Block) -> float:
+def spent_s(gateway: Gateway, device: Device, block: Block) -> float:
     """Return how long one question and its answer take the line, s."""
     protocol = device.profile.protocol
     question = dialect_of(protocol, gateway.transport == "modbus-tcp").read(device, block)

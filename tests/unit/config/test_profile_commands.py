@@ -8,6 +8,8 @@ import run
 from config import profile_reports
 from config.profile_commands import faults_of, one_path, profile_paths, read
 from config.profiling import profile_of
+from drivers.device import LineFormat
+from drivers.linemaking import gap_of
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "profiles.md"
@@ -36,15 +38,16 @@ def test_all_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_cost_of_a_known_plan(capsys: pytest.CaptureFixture[str]) -> None:
-    """DL/T 645: a read is 16 bytes and 4 of wake-up, its reply 16 and the data; 11 bits a character, 50 ms of rest."""
+    """DL/T 645: a read is 16 bytes and 4 of wake-up, its reply 16 and the data; 11 bits each; 100 ms and a gap pass."""
     profile = profile_of(read([one_path(DEMO, "dlt645-2007-basic")]).by_id("profile")["dlt645-2007-basic"])
     scan, minute = profile_reports.costs(profile)
     assert (scan.poll, scan.reads, scan.request_bytes, scan.reply_bytes) == ("scan", 2, 40, 2 * 20 + 4 + 3)
     assert scan.bits == (40 + 47) * 11
-    assert scan.shortest_s == pytest.approx((957 / 2400 + 0.1, 957 / 9600 + 0.1))
+    waited_s = 2 * (0.1 + gap_of("dlt645-2007", LineFormat(2400, "E")))
+    assert scan.shortest_s == pytest.approx((957 / 2400 + waited_s, 957 / 9600 + waited_s))
     assert (minute.poll, minute.reads) == ("minute", 2)
     assert run.main(["profile", "show", "dlt645-2007-basic"]) == 0
-    assert "  scan         2       40     47    957       499 ms       200 ms" in capsys.readouterr().out
+    assert "  scan         2       40     47    957       659 ms       360 ms" in capsys.readouterr().out
 
 
 def test_the_page_works_to_the_letter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
