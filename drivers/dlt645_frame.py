@@ -123,6 +123,11 @@ class FrameScanner:
         self._broken_to = 0  # where the frame last reported as broken would have ended, from the start of _rest
         self.noise_bytes = 0  # bytes outside of frames so far, lead-in not counted
 
+    @property
+    def pending_bytes(self) -> int:
+        """Return how many bytes it keeps of a frame that is not whole yet."""
+        return len(self._rest)
+
     def feed(self, data: bytes) -> list[bytes | Violation]:
         """Return the whole frames that `data` completes, and a Violation for each broken one that was skipped.
 
