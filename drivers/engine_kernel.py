@@ -49,6 +49,7 @@ def _set_times(t: Tables, mono_ns: int, utc_ns: int, speed: int) -> None:
     t.times[col.T_MONO_NS] = mono_ns
     t.times[col.T_UTC_NS] = utc_ns
     t.times[col.T_SPEED] = speed
+    t.times[col.T_URGENT] = 0
 
 
 @compiled((TABLES, _INT, _INT, _INT, _INT, _INT), inner=True, forced=True)
@@ -56,6 +57,8 @@ def _push(t: Tables, kind: int, conn: int, item: int, elapsed_ns: int, transacti
     """Record an event and return its row; there is room, because a visit begins only when EVENTS_EACH rows are free."""
     row: int = t.pushed[0]
     t.pushed[0] = row + 1
+    if kind not in (col.GOOD, col.ENDED):
+        t.times[col.T_URGENT] = 1
     t.events[row, col.E_KIND] = kind
     t.events[row, col.E_CONN] = conn
     t.events[row, col.E_ITEM] = item
@@ -303,13 +306,13 @@ def watch(t: Tables, epoll_fd: int, event_bytes: int, fd: int, conn: int) -> int
 
 @compiled((TABLES, _INT, _INT, _INT, _INT, _INT))
 def step(t: Tables, epoll_fd: int, event_bytes: int, mono_ns: int, utc_ns: int, speed: int) -> int:
-    """Serve every connection that has something to read, until none has, Python is wanted or STEP_NS are over.
+    """Serve every connection that has something to read, until none has, Python is wanted at once or STEP_NS are over.
 
     epoll_fd     descriptor whose events carry the row of `conns`     event_bytes  sizeof(struct epoll_event)
     mono_ns, utc_ns, speed  what the site's clock says now            Returns how many events wait for Python.
     """
     _set_times(t, mono_ns, utc_ns, speed)
-    while t.pushed[0] == 0:
+    while not t.times[col.T_URGENT] and t.pushed[0] <= col.EVENTS_MAX - col.EVENTS_EACH:
         ready = c_epoll_wait(epoll_fd, t.ready.ctypes.data, col.READY_MAX, 0)
         if ready <= 0:
             break

@@ -32,6 +32,8 @@ class Seat:
         self._first_item = 0
         self._size = 0
         self._running = False
+        self._fd = NOBODY  # of the present connection
+        self._life = 0  # connections there have been
         self._slow = 0  # polls of the cycle that the line has in its hands
         self._good_before = 0  # good replies on earlier connections
         self._takers: Final = {
@@ -48,16 +50,19 @@ class Seat:
 
     def attach(self, transport: Any) -> bool:
         conn = self._conn
-        conn[col.C_FD] = transport.getHandle().fileno()
-        conn[col.C_LIFE] += 1
+        self._fd = transport.getHandle().fileno()
+        self._life += 1
+        conn[col.C_FD] = self._fd
+        conn[col.C_LIFE] = self._life
         conn[[col.C_HALTED, col.C_WANTED, col.C_HAVE]] = 0
         self._good_before = int(conn[col.C_GOOD])
-        self._engine.watch(int(conn[col.C_FD]), self.row)
+        self._engine.watch(self._fd, self.row)
         return True
 
     def detach(self) -> None:
-        if self._conn[col.C_FD] != NOBODY:
-            self._engine.unwatch(int(self._conn[col.C_FD]))
+        if self._fd != NOBODY:
+            self._engine.unwatch(self._fd)
+            self._fd = NOBODY
             self._conn[col.C_FD] = NOBODY
 
     def room(self) -> int:
@@ -177,7 +182,7 @@ class Seat:
 
     def take(self, event: list[int], frame: bytes) -> None:
         """Handle one event, unless the connection that it speaks of has been fenced meanwhile."""
-        if event[col.E_LIFE] == self._conn[col.C_LIFE] and self._conn[col.C_FD] != NOBODY:
+        if event[col.E_LIFE] == self._life and self._fd != NOBODY:
             self._takers[event[col.E_KIND]](event, frame)
 
     def _take_good(self, event: list[int], frame: bytes) -> None:

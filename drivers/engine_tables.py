@@ -54,7 +54,8 @@ T_SYSTEM_NS: Final = 2  # CLOCK_MONOTONIC when the step began ...
 T_MONO_NS: Final = 3  # ... and what the site's clock said then
 T_UTC_NS: Final = 4
 T_SPEED: Final = 5  # of plant time
-TIMES: Final = 6
+T_URGENT: Final = 6  # no time: 1 when an event waits for Python that a connection or a command stands still for
+TIMES: Final = 7
 
 # flights (conn, place)
 F_TRANSACTION: Final = 0  # NOBODY: the place is free
