@@ -73,7 +73,8 @@ class EnginePolls:
         """
         if (left_out, also) != self._asked:
             self._asked = left_out, also
-            chains = {number: slots for number, slots in enumerate(self._scans) if number not in set(left_out)}
+            absent = frozenset(left_out)
+            chains = {number: slots for number, slots in enumerate(self._scans) if number not in absent}
             for number, block in also:
                 chains[number] = [*chains[number], self._slots[number][block]]
             self._cycle = Cycle([slots for slots in chains.values() if slots])

@@ -58,9 +58,7 @@ class PolledLine:
         self.cycles = 0
         self.wrong = 0
         self.on_end: Callable[[], None] = lambda: None
-        self.on_payload: Callable[[int, bytes, int], None] | None = None  # slot, payload, UTC of its receipt
-        self._slots = slots
-        self._received = engine.store.received_ns
+        self.wipes = True  # else somebody decodes the payloads first
         self._fresh = engine.store.fresh[slots[0] : slots[-1] + 1]
         size = 2 * REGISTERS
         self._payload = engine.store.arena[slots[0] * size : (slots[-1] + 1) * size]
@@ -80,19 +78,12 @@ class PolledLine:
     def ended(self) -> None:
         self.cycles += 1
         self.wrong += self._fresh.tobytes() != self._all_fresh or self._payload.tobytes() != self._right
-        if self.on_payload is not None:
-            self._hand_over(self.on_payload)
-        self._fresh.fill(STALE_SLOT)
-        self._payload.fill(0)
+        if self.wipes:
+            self._fresh.fill(STALE_SLOT)
+            self._payload.fill(0)
         self.on_end()
         if self.again:
             self.begin()
-
-    def _hand_over(self, take: Callable[[int, bytes, int], None]) -> None:
-        size = 2 * REGISTERS
-        data = self._payload.tobytes()
-        for i, slot in enumerate(self._slots):
-            take(slot, data[size * i : size * (i + 1)], int(self._received[slot]))
 
 
 class Park:
