@@ -6,8 +6,9 @@ Rule: no socket, no clock, no disk; plant time and real time come in with every 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from fractions import Fraction
 from typing import Any, Final
 
 from drivers.device import Device
@@ -100,6 +101,7 @@ class MeterState:
         if billing is None:
             raise ValueError(f"{device.id} has no billing register")
         register = next(r for r in device.profile.registers if r.measure == billing.measure)
+        register = replace(register, scale=Fraction(billing.milli_per_count, 1000))  # as counted: a float has no counts
         per_count = units_per_count(register, ratio_of(device, register.ratio)) * counted_unit(device.profile)[1]
         exact = counts * per_count * PER_BASE_UNIT
         return -(-exact.numerator // exact.denominator)  # upwards, so that the register really shows it

@@ -22,8 +22,10 @@ from scada.position import CLOSED
 
 NOON_NS = 1_763_524_800_000_000_000
 INITIAL = 123_456
-NOT_MODELLED = {"LeakageCurrent", "ReactiveEnergyTotal"}  # the second begins at zero with the simulation
-SHIPPED = assembly.profiles(loader.read_sources(Path(config.__file__).parent / "demo"))
+# Settings, what flows the other way, and reactive energy, which begins at zero with the simulation
+NOT_MODELLED = {"LeakageCurrent", "ReactiveEnergyTotal", "ActiveEnergyExportTotal", "CtRatio", "LockCode"}
+MODELS = assembly.profiles(loader.read_sources(Path(config.__file__).parent / "demo"))
+SHIPPED = {name: found for name, found in MODELS.items() if found.protocol == "modbus"}  # the rest: test_agreement
 FLOAT_RELATIVE = 1e-6  # binary32 carries 24 bits
 
 
