@@ -521,9 +521,12 @@ CASES = (
     Case(
         "float billing register in counts that it cannot show",
         "profiles/eastron-sdm630.toml",
-        "registers = [",
-        'billing = { measure = "ReactiveEnergyTotal", milli_per_count = 777777777, modulus_counts = 9 }\nregisters = [',
-        ["billing.milli_per_count: 777777777, so that one count is 777777777/1000 of what 'ReactiveEnergyTotal' shows"],
+        "milli_per_count = 10",
+        "milli_per_count = 777777777",
+        [
+            "billing.milli_per_count: 777777777, so that one count is 777777777/1000 of what"
+            " 'ActiveEnergyImportTotal' shows"
+        ],
     ),
     Case(
         "weight against scale",
