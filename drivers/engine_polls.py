@@ -56,7 +56,9 @@ class EnginePolls:
         seat.serve(self, self._requests())
         self._numbers: Numbers = np.array([number for number, _ in self._places.values()], dtype=np.int64)
         self._all: Numbers = np.array(list(self._places), dtype=np.int64)
-        self._good_before: Numbers = engine.tables.polls[self._all, col.P_GOOD]
+        self._good = engine.tables.polls[:, col.P_GOOD]
+        self._last_ns = engine.tables.polls[:, col.P_LAST_NS]
+        self._good_before: Numbers = self._good[self._all]
         self._scans = [[slots[block] for block in blocks] for slots, blocks in zip(self._slots, scans, strict=True)]
         self._asked: tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None = None
         self._cycle = Cycle([])
@@ -102,8 +104,8 @@ class EnginePolls:
         return self._judge(*self._places[slot], outcome, elapsed_ns)
 
     def ended(self) -> None:
-        polls = self._engine.tables.polls[self._all]
-        answered = np.flatnonzero(polls[:, col.P_GOOD] != self._good_before)
-        self._good_before = polls[:, col.P_GOOD]
-        self._tags.answers(self._numbers[answered], polls[answered, col.P_LAST_NS] / NS_PER_MS)
+        good = self._good[self._all]
+        answered = good != self._good_before
+        self._good_before = good
+        self._tags.answers(self._numbers[answered], self._last_ns[self._all[answered]] / NS_PER_MS)
         self._on_end()
