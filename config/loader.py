@@ -138,6 +138,8 @@ def read_sources(folder: Path) -> Sources:
             _read_sections(name, sections, data, sources)
         elif name not in OPTIONAL_FILES or (folder / name).is_file():
             sources.unread |= {kind_of(name, key) for key in sections}
+        else:
+            _read_sections(name, sections, {}, sources)  # every table by its defaults
     for name, (kind, model) in CSV_FILES.items():
         if not _read_csv(folder / name, name, kind, model, sources):
             sources.unread.add(kind)
