@@ -35,6 +35,7 @@ BENCHES: Final = (
     Bench("modbus", "Modbus polls against pymodbus and libmodbus", ("1", "0.5")),
     Bench("modbus_scan", "scans of 3,000 meters, and their CPU", ("20",)),
     Bench("dlt645", "DL/T 645 replies parsed against the dlt645 package", ("--quick",)),
+    Bench("scale", "10,000 meters of 20 values through the whole chain", ("--meters", "1000", "--seconds", "20")),
     Bench("opcua", "OPC UA room with 1,500 monitored tags", ("1500", "3")),
     Bench("billing", "billing kernel against numpy and Decimal", ("--scans", "40")),
     Bench("ledger", "durable postings against plain transactions", ("--seconds", "1")),

@@ -143,6 +143,7 @@ text_zh = "{{name}} {{measure}}"
 text_en = "{{name}}: {{measure}}"
 """
     for name, comparison, limit, priority in (
-        ("High", "above", 236.0, 3), ("HighHigh", "above", 245.0, 2), ("Low", "below", 198.0, 3), ("LowLow", "below", 180.0, 2),
+        ("High", "above", 236.0, 3), ("HighHigh", "above", 245.0, 2),
+        ("Low", "below", 198.0, 3), ("LowLow", "below", 180.0, 2),
     )
 )  # fmt: skip
