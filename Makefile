@@ -11,7 +11,7 @@ venv: .venv/installed
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Wattkeeper needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -c 'import alarms.evaluate, billing_core.engine, drivers.bulk_kernel, drivers.engine'  # compile the kernels now, not at the first scan
+	$(BIN)/python -c 'import alarms.evaluate, billing_core.engine, drivers.bulk_kernel, drivers.engine, drivers.health_kernel'  # compile the kernels now, not at the first scan
 	touch .venv/installed
 
 .venv/installed-dev: .venv/installed requirements-dev.lock

@@ -20,6 +20,7 @@ from config.profile_schema import ProfileTable, RegisterTable
 from config.profiling import profiles, secrets
 from config.schema import NANO, MeterRow
 from config.tagging import METER, device_folders, rows_of
+from drivers.counters import DEVICE_COUNTERS
 from drivers.device import NO_ROW, Device
 from drivers.profile import Profile
 from scada.control import Breaker
@@ -251,6 +252,7 @@ def _device(meter: MeterRow, profile: Profile, point: int, row: Any, secret_of: 
         address=meter_address(meter.address, profile.protocol),
         serial=meter.serial,
         secret=secret_of(meter, profile),
+        counters_row=row(METER, meter.id, DEVICE_COUNTERS[0]),
     )
 
 

@@ -36,7 +36,30 @@ def check(arguments: argparse.Namespace) -> int:
         print(f"{arguments.config_dir}: {len(error.faults)} faults", file=sys.stderr)
         return EXIT_FAULTY
     print(f"{arguments.config_dir}: {summary(plant)}")
+    for line in periods(plant):
+        print(line)
     return 0
+
+
+def periods(plant: Plant) -> list[str]:
+    """Return a table of the serial lines: questions a cycle, wished and shortest period, and whether it can be kept.
+
+    A Modbus TCP gateway has no row: the serial side behind it, if there is one, is not ours to time.
+    """
+    from drivers.budget import budget_of
+
+    rows = []
+    for gateway in plant.gateways:
+        behind = [device for device in plant.devices if device.gateway == gateway.id]
+        if gateway.transport == "modbus-tcp" or not behind:
+            continue
+        budget = budget_of(gateway, behind)
+        form = f"{gateway.line.baud} 8{gateway.line.parity}{gateway.line.stop_bits}"
+        kept = "kept / 可保证" if budget.kept else "NOT KEPT / 无法保证"
+        rows.append(f"{gateway.id:<16} {form:<10} {len(behind):>7} {budget.questions:>9}"
+                    f" {budget.wished_s:>8.2f} {budget.shortest_s:>10.2f}  {kept}")  # fmt: skip
+    head = f"{'gateway / 网关':<14} {'line':<10} {'devices':>7} {'questions':>9} {'wished s':>8} {'shortest s':>10}"
+    return [head, *rows] if rows else []
 
 
 def summary(plant: Plant) -> str:

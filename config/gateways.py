@@ -10,13 +10,13 @@ from typing import Any, Final
 from config.gateway_schema import GatewayTable, packet_bytes
 from config.loader import Placed, Sources, listed
 from config.tagging import GATEWAY, rows_of
+from drivers.counters import GATEWAY_COUNTERS
 from drivers.device import Gateway, LineFormat, Transport
 from scada.errors import Fault
 from scada.tags import TagTable
 
 MODBUS_PORT: Final = 502
 MS_PER_S: Final = 1000
-COUNTERS: Final = ("ShortestPeriodMs",)  # tags of a gateway that stand in Gateway.rows
 COMMON: Final = frozenset({
     "id", "name_zh", "name_en", "transport", "baud", "parity", "stop_bits", "gap_ms", "timeout_s", "period_s",
 })  # fmt: skip
@@ -73,7 +73,7 @@ def _gateway(table: GatewayTable, row: Callable[[str, str, str], int]) -> Gatewa
         heartbeat_s=table.heartbeat_s,
         late=table.late,
         log_frames=table.log_frames,
-        rows={measure: row(GATEWAY, table.id, measure) for measure in COUNTERS},
+        rows={measure: row(GATEWAY, table.id, measure) for measure in GATEWAY_COUNTERS},
     )
 
 

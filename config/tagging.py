@@ -40,10 +40,22 @@ class Offer:
     history: bool = True
 
 
+COUNTER_OFFERS: Final = (  # in the order of drivers.health.DEVICE_COUNTERS; a device has them side by side
+    Offer("Requests", "请求次数", "Requests", "int64", history=False),
+    Offer("GoodReplies", "正确应答次数", "Good replies", "int64", history=False),
+    Offer("Timeouts", "无应答次数", "Requests without an answer", "int64"),
+    Offer("BadFrames", "错误报文次数", "Bad frames", "int64"),
+    Offer("Exceptions", "异常应答次数", "Exception replies", "int64"),
+    Offer("ResponseMeanMs", "平均响应时间", "Response time, mean", unit="ms", history=False),
+    Offer("ResponseP95Ms", "响应时间 95% 分位", "Response time, 95th percentile", unit="ms", history=False),
+    Offer("ResponseMaxMs", "最长响应时间", "Response time, longest", unit="ms", history=False),
+    Offer("LastGood", "最近正确应答时间(UTC 秒)", "Last good reply, UTC seconds", "int64", unit="s", history=False),
+)
 DEVICE_OFFERS: Final = (
     Offer("Online", "通信正常", "Communication up", "boolean"),
     Offer("ErrorCount", "通信错误次数", "Communication errors", "int64"),
     Offer("ResponseTimeMs", "响应时间", "Response time", unit="ms", history=False),
+    *COUNTER_OFFERS,
 )
 SWITCH_OFFERS: Final = (
     Offer("CommandState", "遥控状态", "Command state", "enum", states=COMMAND_STATES),
@@ -53,6 +65,15 @@ GATEWAY_OFFERS: Final = (
     Offer("Online", "网关在线", "Gateway connected", "boolean"),
     Offer("TimeoutCount", "超时次数", "Time-outs", "int64"),
     Offer("CycleMs", "轮询周期", "Poll cycle", unit="ms", deadband=50.0),
+    *COUNTER_OFFERS,
+    Offer("BusLoad", "总线负载率", "Bus load", unit="%", deadband=5.0),
+    Offer("BadChecksum", "校验错误报文", "Bad frames: checksum", "int64"),
+    Offer("BadAddress", "地址错误报文", "Bad frames: address", "int64"),
+    Offer("BadFunction", "功能码错误报文", "Bad frames: function", "int64"),
+    Offer("BadLength", "长度错误报文", "Bad frames: length", "int64"),
+    Offer("BadIdentifier", "标识错误报文", "Bad frames: identifier", "int64"),
+    Offer("BadOther", "其他错误报文", "Bad frames: other", "int64"),
+    Offer("LateFrames", "迟到或多余报文", "Frames late or not asked for", "int64"),
     Offer("ShortestPeriodMs", "最短轮询周期", "Shortest possible poll period", unit="ms"),
 )
 POINT_OFFERS: Final = (

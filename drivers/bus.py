@@ -6,19 +6,20 @@ Rule: `actuate` never repeats a command and never reports more than the device s
 import asyncio
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from loguru import logger
 
-from drivers.budget import budget_of
+from drivers.budget import LineBudget, budget_of
 from drivers.bulk import BulkDecoder
 from drivers.device import Device, Gateway
 from drivers.dial_in import dial_in_ports
 from drivers.dialects import Question, dialect_of
 from drivers.frame_log import Entry, FrameLog
+from drivers.health import FieldHealth, Note, Watched
 from drivers.linemaking import Site
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
 from drivers.poller import GatewayPoller
@@ -66,9 +67,23 @@ class FieldBus:
         self.engine = engine_for(reactor, clock, gateways, store)
         engines = {"modbus-tcp": self.engine}
         site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
+        self.health = FieldHealth(clock, gateways, devices, store)
         self.pollers = {
-            g.id: GatewayPoller(site, g, behind[g.id], stage, bulk, engines.get(g.transport)) for g in gateways
+            g.id: GatewayPoller(
+                site, g, behind[g.id], stage, bulk, engines.get(g.transport), self._note_of(behind[g.id])
+            )
+            for g in gateways
         }
+        budgets = {g.id: budget_of(g, behind[g.id]) for g in gateways}
+        self.health.watch(
+            [Watched(g, self.pollers[g.id].lines, budgets[g.id].shortest_s) for g in gateways], self.engine
+        )
+        stage.sources.append(lambda utc_ns: self.health.look(stage, utc_ns))
+        tell_budgets(gateways, budgets)
+
+    def _note_of(self, devices: Sequence[Device]) -> Note:
+        numbers = self.health.numbers(devices)
+        return lambda number, outcome, elapsed_ns: self.health.note(numbers[number], outcome, elapsed_ns)
 
     def start(self) -> None:
         """Begin to connect and to poll; values appear in the stage."""
@@ -154,6 +169,16 @@ def _period_s(gateway: Gateway, devices: Sequence[Device]) -> float:
     if gateway.transport == "modbus-tcp":
         return gateway.period_s  # the serial side, if there is one, is not ours to time
     return min(max(gateway.period_s, budget_of(gateway, devices).shortest_s), PERIOD_MOST_S)
+
+
+def tell_budgets(gateways: Sequence[Gateway], budgets: Mapping[str, LineBudget]) -> None:
+    """Log the shortest period of every serial line, as a warning where the wished one cannot be kept."""
+    for gateway in gateways:
+        budget = budgets[gateway.id]
+        if gateway.transport != "modbus-tcp" and budget.questions:
+            text = "gateway {}: {} questions a cycle, shortest period {:.2f} s, wished {:.2f} s"
+            level = "INFO" if budget.kept else "WARNING"
+            logger.log(level, text, gateway.id, budget.questions, budget.shortest_s, budget.wished_s)
 
 
 def _judge_command(device_id: str, outcome: Outcome) -> FieldError | None:

@@ -19,6 +19,7 @@ from drivers.bulk import BulkDecoder
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
 from drivers.engine_cycle import Then
+from drivers.health import Note
 from drivers.linemaking import Site, make_lines
 from drivers.lines import RECONNECT_MAX_S, Line, State
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
@@ -82,7 +83,10 @@ class GatewayPoller:
         stage: Stage,
         bulk: BulkDecoder,
         engine: "Engine | None" = None,
+        note: Note = lambda number, outcome, elapsed_ns: None,
     ) -> None:
+        """note: counts every poll that the engine does not count itself, by the device's place in `devices`."""
+        self._note = note
         self._reactor = site.reactor
         self._clock = site.clock
         self._gateway = gateway
@@ -150,6 +154,11 @@ class GatewayPoller:
             watch.stop()
         self._queue.clear()
         return DeferredList([line.close() for line in {self.line, self.probe_line}])
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Return the lines that are counted: one, or the main and the probe line."""
+        return (self.line,) if self._one_line else (self.line, self.probe_line)
 
     def command(self, request: Any, done: Callable[[Outcome], None]) -> None:
         """Send a write before everything that waits; `done` is called once with its outcome."""
@@ -265,6 +274,7 @@ class GatewayPoller:
     def _judge(self, number: int, block: int, outcome: Outcome, elapsed_ns: int) -> Then:
         """Take an outcome that the engine left to us; the payload of a Reply is in the store already."""
         if isinstance(outcome, Reply):
+            self._note(number, outcome, elapsed_ns)
             self._heard(number, block, elapsed_ns)
             return Then.ON
         return self._take(self._numbered[number], block, outcome, elapsed_ns)
@@ -276,6 +286,7 @@ class GatewayPoller:
 
     def _take(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> Then:
         """Stage an outcome and place the blame; say what may follow in this cycle."""
+        self._note(station.number, outcome, elapsed_ns)
         if isinstance(outcome, Reply):
             station.readings.accept(block, outcome.payload, self._clock.utc_ns())
             self._reachable(station, elapsed_ns)
@@ -382,6 +393,7 @@ class GatewayPoller:
             self._share_line = self.line.state is State.UP  # no second connection to be had: not the device's fault
             return
         if isinstance(outcome, Silence):
+            self._note(station.number, outcome, elapsed_ns)
             self._miss(station, outcome.reason, elapsed_ns)
         else:
             self._take(station, 0, outcome, elapsed_ns)
