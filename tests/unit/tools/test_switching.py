@@ -80,3 +80,10 @@ def test_the_last_digits_are_asked_for(tool: Tool, bench: Bench, monkeypatch: py
     assert (code, "not the digits; nothing was done" in err) == (1, True)
     monkeypatch.setattr("builtins.input", lambda prompt: DLT645[-4:])
     assert tool(*words)[0] == 0
+
+
+def test_a_meter_that_protects_its_supply_is_not_tripped(tool: Tool, bench: Bench) -> None:
+    bench.stations["meter"].panel.protected = True
+    words = ("--line", bench.place(TCP), "--address", DLT645, "--profile", "dlt645-2007-1p")
+    code, _, err = force(tool, "trip", *words)
+    assert (code, "field.protected" in err) == (1, True)
