@@ -40,9 +40,12 @@ class Core:
 
     async def connected(self, **arguments: Any) -> dict[str, Any]:
         """Ask as soon as the line is up."""
-        while (said := await self("ask", **arguments))["outcome"].get("reason") == "not connected":
+        for _ in range(1000):
+            said = await self("ask", **arguments)
+            if said["outcome"].get("reason") != "not connected":
+                return said
             await asyncio.sleep(0.02)
-        return said
+        raise AssertionError("the line never came up")
 
 
 def devices_of(known: Mapping[str, Profile]) -> list[Device]:
