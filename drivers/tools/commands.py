@@ -131,6 +131,7 @@ def _scan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wake", type=int, default=4, choices=range(21), metavar="N", help="FE before a request / 前导字节数 (4)"
     )
+    parser.add_argument("--models", action="store_true", help="also find the profile that fits / 同时匹配表型")
     parser.add_argument("--gateway", default="", metavar="ID", help="gateway of the rows / 生成行所用的网关编号")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="rows for `run.py import` / 存为可导入的 CSV")
 

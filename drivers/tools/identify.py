@@ -65,9 +65,9 @@ def identify(args: argparse.Namespace, ports: Ports, words: Words) -> int:
                 print(words("crowd"), file=sys.stderr)
             continue
         identity = Identity(found, entries=entries)
-        device = _device(found, args)
+        device = device_of(found, args.wake)
         _name(session, device, identity)
-        _models(session, device, identity, ports.profiles(args))
+        identity.models = models(session, device, found, ports.profiles(args))
         _print(args, identity, session, words)
         session.close()
         return 0
@@ -125,11 +125,10 @@ def _questions(spoken: str, args: argparse.Namespace) -> Iterator[tuple[Device, 
         yield replace(spec, address=args.address or ANY_DLT645).device(), Ask("read", 0, di, -1)
 
 
-def _device(found: Found, args: argparse.Namespace) -> Device:
+def device_of(found: Found, wake: int) -> Device:
+    """Return the station that was found as a device; wake: FE bytes before a request."""
     protocol = PROTOCOLS[found.spoken][0]
-    return StationSpec(
-        protocol, found.unit, found.address, args.wake, found.di_low_first, found.meter_type or 0x10
-    ).device()
+    return StationSpec(protocol, found.unit, found.address, wake, found.di_low_first, found.meter_type or 0x10).device()
 
 
 def _name(session: Session, device: Device, identity: Identity) -> None:
@@ -155,18 +154,18 @@ def _name(session: Session, device: Device, identity: Identity) -> None:
         identity.serial = outcome.payload[::-1].hex()
 
 
-def _models(session: Session, device: Device, identity: Identity, profiles: Mapping[str, Profile]) -> None:
-    """Read what each profile of the protocol would read, and count what is plausible."""
+def models(session: Session, device: Device, found: Found, profiles: Mapping[str, Profile]) -> list[tuple[str, float]]:
+    """Read what each profile of the protocol would read; return the best ones with the share that is plausible."""
     scores: list[tuple[str, float]] = []
     for profile in profiles.values():
-        if profile.protocol != device.profile.protocol or _other_type(profile, identity.found):
+        if profile.protocol != device.profile.protocol or _other_type(profile, found):
             continue
         likely = replace(device, profile=replace(profile, wake_bytes=device.profile.wake_bytes, any_type=True))
         score = _score(session, likely)
         if score > 0:
             scores.append((profile.id, score))
     scores.sort(key=lambda pair: (-pair[1], pair[0]))
-    identity.models = scores[:MODELS_SHOWN]
+    return scores[:MODELS_SHOWN]
 
 
 def _other_type(profile: Profile, found: Found) -> bool:

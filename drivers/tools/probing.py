@@ -62,6 +62,7 @@ class Found:
     elapsed_ms: float = 0.0
     remark: str = ""
     crowd: bool = False
+    profile: str = ""  # the model that fits, when it was looked for
 
     @property
     def key(self) -> tuple[str, str, int, str]:

@@ -10,18 +10,20 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from drivers.adhoc import where
-from drivers.device import Gateway
+from drivers.device import Gateway, LineFormat
+from drivers.profile import Profile
 from drivers.tools import show
+from drivers.tools.identify import device_of, models
 from drivers.tools.probing import BARE, Found, Probe, forms, probes, put
 from drivers.tools.session import OwnLine, Session, ThroughCore
 from drivers.tools.spoken import BAUDS, LINE_HELP, PROTOCOLS, Ports
-from drivers.tools.target import place_of, via_line
+from drivers.tools.target import format_of, place_of, via_line
 from drivers.tools.way import core_needed, keep_off, lines_of
 from drivers.tools.words import Words
 from scada import console
@@ -30,6 +32,7 @@ from scada.errors import Refused
 UNIT_MAX: Final = 247
 MODBUS_S: Final = 0.3  # a station on a bus answers within 100 ms; ten minutes for nothing is too long
 EXIT_NONE: Final = 1
+FITS: Final = 0.8  # share of a profile's registers that read well; zeros count half
 # meters.csv columns that a scan can fill; the others are for the engineer
 COLUMNS: Final = ("id", "name_zh", "name_en", "profile", "gateway", "unit", "address", "serial")
 
@@ -50,6 +53,8 @@ def scan(args: argparse.Namespace, ports: Ports, words: Words) -> int:
         _run(args, steps, found, lambda line: _session(args, line, core_socket))
     except KeyboardInterrupt:
         print("\n" + words("scan stopped"), file=sys.stderr)
+    if args.models:
+        _compare(found, gateway, ports.profiles(args), lambda line: _session(args, line, core_socket), args.wake)
     stations = [one for one in found.values() if not one.crowd]
     _print(args, list(found.values()), stations, words)
     if args.csv:
@@ -144,6 +149,30 @@ def _run(
                 session.close()
 
 
+def _compare(
+    found: dict[Any, Found],
+    gateway: Gateway,
+    profiles: Mapping[str, Profile],
+    open_line: Callable[[Gateway], Session],
+    wake: int,
+) -> None:
+    """Read every station as each profile of its protocol would, and note the one that fits."""
+    for key, one in found.items():
+        if one.crowd:
+            continue
+        line = gateway
+        if one.form:
+            baud, form = one.form.split()
+            line = replace(gateway, line=format_of(form, LineFormat(int(baud))))
+        session = open_line(line)
+        try:
+            likely = models(session, device_of(one, wake), one, profiles)
+        finally:
+            session.close()
+        if likely and likely[0][1] >= FITS:
+            found[key] = replace(one, profile=likely[0][0])
+
+
 def keep(found: dict[Any, Found], one: Found) -> None:
     """Note a station once, with the other protocols it answers."""
     known = found.setdefault(one.key, one)
@@ -157,7 +186,7 @@ def _print(args: argparse.Namespace, found: Sequence[Found], stations: Sequence[
             {
                 "protocol": one.spoken, "form": one.form, "unit": one.unit, "address": one.address,
                 "meter_type": one.meter_type, "di_low_first": one.di_low_first, "elapsed_ms": one.elapsed_ms,
-                "remark": one.remark, "crowd": one.crowd,
+                "remark": one.remark, "crowd": one.crowd, "profile": one.profile,
             }
             for one in found
         ]  # fmt: skip
@@ -186,7 +215,7 @@ def station_text(found: Found) -> str:
 
 def remark_text(found: Found) -> str:
     """Return what is worth knowing about an answer."""
-    parts = [found.remark]
+    parts = [found.profile, found.remark]
     if found.meter_type:
         parts.append(f"T={found.meter_type:02X}")
         parts.append("DI 1F 90" if found.di_low_first else "DI 90 1F")
@@ -194,12 +223,14 @@ def remark_text(found: Found) -> str:
 
 
 def rows(stations: Sequence[Found], gateway: str) -> str:
-    """Return rows of meters.csv for what was found: the profile is for the engineer to fill in."""
+    """Return rows of meters.csv for what was found: the profile where one fits, the rest is for the engineer."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for number, one in enumerate(stations, start=1):
         name = f"m-{one.address.lstrip('0') or one.unit}".lower() if one.address else f"m-{gateway or 'x'}-{one.unit}"
         unit = one.unit or ""
-        writer.writerow([name, f"新表{number}", f"New meter {number}", "", gateway, unit, one.address, one.address])
+        writer.writerow(
+            [name, f"新表{number}", f"New meter {number}", one.profile, gateway, unit, one.address, one.address]
+        )
     return text.getvalue()

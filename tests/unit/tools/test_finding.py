@@ -52,14 +52,12 @@ def test_nobody_is_told_with_all_that_was_tried(tool: Tool, bench: Bench) -> Non
 
 def test_scan_of_modbus_tcp_finds_the_stations_and_writes_rows(tool: Tool, bench: Bench, tmp_path: Path) -> None:
     file = tmp_path / "found.csv"
-    words = ("--units", "1-8", "--gateway", "gw-1", "--csv", str(file))
+    words = ("--units", "1-8", "--gateway", "gw-1", "--models", "--csv", str(file))
     found = scan(tool, bench, FRAMED, *words)
     assert [(one["protocol"], one["unit"]) for one in found] == [("modbus-tcp", 3), ("modbus-tcp", 5)]
     rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
-    assert [(row["id"], row["gateway"], row["unit"]) for row in rows] == [
-        ("m-gw-1-3", "gw-1", "3"),
-        ("m-gw-1-5", "gw-1", "5"),
-    ]
+    shown = [(row["id"], row["gateway"], row["unit"], row["profile"]) for row in rows]
+    assert shown == [("m-gw-1-3", "gw-1", "3", "acrel-adl3000"), ("m-gw-1-5", "gw-1", "5", "wattkeeper-demo-1p")]
 
 
 def test_scan_of_a_transparent_gateway_finds_each_protocol_once(tool: Tool, bench: Bench) -> None:
