@@ -10,7 +10,7 @@ from typing import Final
 from drivers.profile import POLL_S, PollClass
 from scada.clock import NS_PER_S
 
-SPREAD_S: Final = 30.0  # the first look at a slow value comes within half a minute
+SPREAD_S: Final = 5.0  # the first look at a slow value comes soon, but not all of them in one cycle
 AGAIN_S: Final = 10.0  # after a device came back
 JITTER: Final = 0.1
 
