@@ -9,10 +9,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from drivers.budget import budget_of
 from drivers.device import NO_ROW, Device, Gateway
 from scada.quality import GOOD
 from scada.stage import Rows, Stage
 
+MS_PER_S: Final = 1000.0
 TAGS_EACH: Final = 3  # Online, ErrorCount, ResponseTimeMs of a device; Online, TimeoutCount, CycleMs of a gateway
 
 
@@ -22,7 +24,10 @@ class CommunicationTags:
     def __init__(self, gateway: Gateway, devices: Sequence[Device]) -> None:
         rows = [row for d in devices for row in (d.online_row, d.errors_row, d.response_ms_row)]
         rows += [gateway.online_row, gateway.timeouts_row, gateway.cycle_ms_row]
+        rows.append(gateway.rows.get("ShortestPeriodMs", NO_ROW))
         self._values = np.zeros(len(rows))
+        if gateway.transport != "modbus-tcp":  # what hangs behind such a gateway, and how, is the gateway's own matter
+            self._values[-1] = budget_of(gateway, devices).shortest_s * MS_PER_S
         self._shown = np.flatnonzero(np.array(rows) != NO_ROW)
         self._rows = np.array(rows, dtype=np.int64)[self._shown]
         self._gateway_at = TAGS_EACH * len(devices)

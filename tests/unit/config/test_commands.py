@@ -24,7 +24,7 @@ def test_a_sound_configuration_exits_0_with_one_line(demo_folder: Path, capsys: 
     assert check(demo_folder) == 0
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
-    assert "东湖智造园 / Donghu Smart Manufacturing Park: 8 gateways, 103 devices, 89 supply points" in printed
+    assert "东湖智造园 / Donghu Smart Manufacturing Park: 12 gateways, 103 devices, 89 supply points" in printed
 
 
 def test_a_faulty_one_exits_2_with_a_line_for_each_fault(copy: "Copy", capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,11 @@ registration = "hex:860102030405"
 """
 
 CASES = [
-    ('transport = "tcp"', 'transport = "rfc2217"', ["gateway.gw-tcp.transport: 'rfc2217'"]),
+    (
+        'transport = "tcp"\nhost = "127.0.0.1"\nport = 15031',
+        'transport = "rfc2217"\nport = 15031',
+        ["gateway.gw-tcp.transport: 'rfc2217'"],
+    ),
     ("port = 15031", "", ["gateway.gw-tcp.port: missing, and transport tcp needs it"]),
     ('path = "field-com1"', "", ["gateway.gw-com.path: missing, and transport serial needs it"]),
     ('registration = "DTU-0001"', "", ["gateway.gw-dtu1.registration: missing, and transport dial-in needs it"]),
@@ -93,7 +97,7 @@ CASES = [
         ["gateway.gw-dtu2.host: '0.0.0.0', but 'gw-dtu1' listens on 127.0.0.1 at port 15040"],
     ),
     ('"hex:FE 01 FE"', '"hex:FE 0"', ["gateway.gw-dtu1.heartbeat: 'hex:FE 0'"]),
-    ("baud = 2400", "baud = 24", ["gateway.gw-tcp.baud: 24"]),
+    ("port = 15031\nbaud = 2400", "port = 15031\nbaud = 24", ["gateway.gw-tcp.baud: 24"]),
 ]
 
 
