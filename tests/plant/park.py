@@ -98,9 +98,24 @@ class Park:
         return self
 
     def is_whole(self) -> bool:
-        """Tell whether every tag has had its first value."""
+        """Tell whether every tag has had its first value, but those that are read seldom or over slow lines."""
         snapshot = self.snapshot()
-        return snapshot is not None and not (snapshot.columns.tags.quality == BAD_WAITING_FOR_INITIAL_DATA).any()
+        if snapshot is None:
+            return False
+        waiting = snapshot.columns.tags.quality == BAD_WAITING_FOR_INITIAL_DATA
+        waiting[self._slow_rows()] = False
+        return not waiting.any()
+
+    def _slow_rows(self) -> list[int]:
+        slow = {gateway.id for gateway in self.plant.gateways if gateway.transport != "modbus-tcp"}
+        rows = [gateway.cycle_ms_row for gateway in self.plant.gateways if gateway.id in slow]
+        for device in self.plant.devices:
+            seldom = [r.measure for r in device.profile.registers if r.poll != "scan" or device.gateway in slow]
+            rows += [device.rows[measure] for measure in seldom]
+            rows += [device.online_row, device.errors_row, device.response_ms_row] if device.gateway in slow else []
+        lines = [row for gateway in self.plant.gateways if gateway.id in slow for row in gateway.rows.values()]
+        lines += [row for g in self.plant.gateways if g.id in slow for row in (g.online_row, g.timeouts_row)]
+        return rows + lines
 
     def stop(self, timeout_s: float = 10.0) -> int:
         """End the park as Ctrl-C does; return the exit code."""
