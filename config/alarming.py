@@ -21,6 +21,7 @@ from config.tagging import (
     DEVICE_OFFERS,
     GATEWAY,
     GATEWAY_OFFERS,
+    IDENTITY_OFFERS,
     METER,
     POINT,
     POINT_OFFERS,
@@ -43,7 +44,7 @@ REFERENCES: Final[Mapping[str, frozenset[str]]] = {  # what a rule on a kind of 
     "account": frozenset({"", "alarm1", "alarm2", "overdraft"}),
     "core": frozenset({""}),
 }
-WORDS: Final = frozenset({"name", "measure", "limit", "unit"})  # what a text may name in braces
+WORDS: Final = frozenset({"name", "measure", "limit", "unit", "serial"})  # what a text may name in braces
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,13 @@ class Watched:
     name_zh: str
     name_en: str
     references: Mapping[str, float]  # values for `of`; "" is 1
+    serial: str = ""  # of a device
 
 
 def measures_of(sources: Sources, on: str) -> set[str]:
     """Return every measure that a rule on a kind of thing can watch."""
     fixed = {
-        "device": DEVICE_OFFERS + SWITCH_OFFERS,
+        "device": DEVICE_OFFERS + IDENTITY_OFFERS + SWITCH_OFFERS,
         "gateway": GATEWAY_OFFERS,
         "point": POINT_OFFERS,
         "account": ACCOUNT_OFFERS,
@@ -110,7 +112,7 @@ def _candidates(rule: RuleTable, sources: Sources) -> Iterator[Watched]:
         for meter in sources.by_id("meter").values():
             profile = profiles[meter.profile]
             if _applies(rule, profile):
-                yield Watched(meter.id, meter.name_zh, meter.name_en, _device_references(meter, profile))
+                yield Watched(meter.id, meter.name_zh, meter.name_en, _device_references(meter, profile), meter.serial)
 
 
 def _applies(rule: RuleTable, profile: ProfileTable) -> bool:
@@ -144,7 +146,7 @@ def _definition(rule: RuleTable, thing: Watched, tags: TagTable, row: int, site:
     reference = thing.references[rule.of]
     limit = rule.limit * reference
     unit = tag.currency or tag.unit
-    words: dict[str, Any] = {"limit": f"{limit:g}", "unit": unit}
+    words: dict[str, Any] = {"limit": f"{limit:g}", "unit": unit, "serial": thing.serial}
     return AlarmDefinition(
         id=f"{tag.id}/{rule.name}",
         source=thing.id,

@@ -252,6 +252,7 @@ def _device(meter: MeterRow, profile: Profile, point: int, row: Any, secret_of: 
         address=meter_address(meter.address, profile.protocol),
         serial=meter.serial,
         secret=secret_of(meter, profile),
+        identity_row=row(METER, meter.id, "IdentityFault") if profile.identity else NO_ROW,
         counters_row=row(METER, meter.id, DEVICE_COUNTERS[0]),
     )
 

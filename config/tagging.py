@@ -15,6 +15,7 @@ from billing_core.rate_check import STATES as RATE_STATES
 from config.loader import Sources
 from config.profile_schema import ProfileTable, RegisterTable
 from config.schema import MeterRow
+from drivers.counters import IDENTITY_STATES
 from scada.command import STATES as COMMAND_STATES
 from scada.position import POSITIONS
 from scada.tags import Kind, Tag, TagTable
@@ -56,6 +57,9 @@ DEVICE_OFFERS: Final = (
     Offer("ErrorCount", "通信错误次数", "Communication errors", "int64"),
     Offer("ResponseTimeMs", "响应时间", "Response time", unit="ms", history=False),
     *COUNTER_OFFERS,
+)
+IDENTITY_OFFERS: Final = (
+    Offer("IdentityFault", "表号核对异常", "Meter number in doubt", "enum", states=IDENTITY_STATES),
 )
 SWITCH_OFFERS: Final = (
     Offer("CommandState", "遥控状态", "Command state", "enum", states=COMMAND_STATES),
@@ -111,7 +115,9 @@ CORE_OFFERS: Final = (
     Offer("CreditHeld", "欠费断电挂起户数", "Tenants whose stop waits for a person", "int64"),
     Offer("StopsHeld", "自动断电暂停原因", "Why no supply is switched off", "enum", states=STOPS_HELD),
 )
-RESERVED: Final = frozenset(offer.name for offer in DEVICE_OFFERS + SWITCH_OFFERS)  # no register may be called so
+RESERVED: Final = frozenset(
+    offer.name for offer in DEVICE_OFFERS + IDENTITY_OFFERS + SWITCH_OFFERS
+)  # no register may be called so
 
 
 def tag_id(site: str, letter: str, owner: str, measure: str) -> str:
@@ -153,7 +159,8 @@ def _all_tags(sources: Sources) -> Iterator[Tag]:
         profile = profiles[meter.profile]
         for register in profile.registers:
             yield _register_tag(site.id, meter.id, folders[meter.id], profile, register)
-        extra = DEVICE_OFFERS + (SWITCH_OFFERS if profile.switch else ())
+        extra = DEVICE_OFFERS + (IDENTITY_OFFERS if profile.identity else ())
+        extra += SWITCH_OFFERS if profile.switch else ()
         yield from offered.tags(METER, meter.id, folders[meter.id], extra)
     for gateway in sources.by_id("gateway").values():
         yield from offered.tags(GATEWAY, gateway.id, ("Gateways", gateway.id), GATEWAY_OFFERS)

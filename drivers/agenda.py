@@ -13,6 +13,7 @@ from scada.clock import NS_PER_S
 SPREAD_S: Final = 5.0  # the first look at a slow value comes soon, but not all of them in one cycle
 AGAIN_S: Final = 10.0  # after a device came back
 JITTER: Final = 0.1
+IDENTIFY_S: Final = 60.0  # a meter that stays silent to the question for its number is asked no more often
 
 
 class Agenda:
@@ -21,6 +22,8 @@ class Agenda:
     def __init__(self, polls: Sequence[PollClass], rng: random.Random, now_ns: int) -> None:
         self.scan = tuple(i for i, poll in enumerate(polls) if POLL_S[poll] == 0.0)
         self._period_ns = {i: int(POLL_S[poll] * NS_PER_S) for i, poll in enumerate(polls) if POLL_S[poll]}
+        self._connect = tuple(i for i, poll in enumerate(polls) if poll == "connect")
+        self._asked_ns: dict[int, int] = {}
         self._rng = rng
         self._due_ns = dict.fromkeys(self._period_ns, now_ns)
         self.again(now_ns, SPREAD_S)
@@ -31,8 +34,14 @@ class Agenda:
         return bool(self._period_ns)
 
     def due(self, now_ns: int) -> tuple[int, ...]:
-        """Return the blocks to ask in a cycle that begins now."""
-        return self.scan + self.timed_due(now_ns)
+        """Return the blocks to ask in a cycle that begins now: first who it is, then what it measures."""
+        timed = self.timed_due(now_ns)
+        first = tuple(block for block in timed if block in self._connect)
+        return (*first, *self.scan, *(block for block in timed if block not in self._connect))
+
+    def goes_first(self, block: int) -> bool:
+        """Tell whether a block is asked before those of every cycle."""
+        return block in self._connect
 
     def timed_due(self, now_ns: int) -> tuple[int, ...]:
         """Return those of them that have a pace of their own."""
@@ -41,6 +50,7 @@ class Agenda:
     def asked(self, block: int, now_ns: int) -> None:
         """Set when a block is due next; one of class "scan" always is."""
         if block in self._period_ns:
+            self._asked_ns[block] = now_ns
             spread = self._rng.uniform(1 - JITTER, 1)
             self._due_ns[block] = now_ns + int(self._period_ns[block] * spread)
 
@@ -48,3 +58,11 @@ class Agenda:
         """Ask all timed blocks soon: the device is new, or was away."""
         for block in self._due_ns:
             self._due_ns[block] = now_ns + int(self._rng.uniform(0, within_s) * NS_PER_S)
+        self.identify(now_ns)
+
+    def identify(self, now_ns: int) -> None:
+        """Ask at once who it is: the device is new, was away, or its line was connected anew."""
+        for block in self._connect:
+            asked_ns = self._asked_ns.get(block)
+            again_ns = now_ns if asked_ns is None else asked_ns + int(IDENTIFY_S * NS_PER_S)
+            self._due_ns[block] = max(now_ns, again_ns)

@@ -20,6 +20,7 @@ from drivers.dial_in import dial_in_ports
 from drivers.dialects import Question, dialect_of
 from drivers.frame_log import Entry, FrameLog
 from drivers.health import FieldHealth, Note, Watched
+from drivers.identity import IdentityWatch
 from drivers.linemaking import Site
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
 from drivers.poller import GatewayPoller
@@ -67,13 +68,13 @@ class FieldBus:
         self.engine = engine_for(reactor, clock, gateways, store)
         engines = {"modbus-tcp": self.engine}
         site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
+        self.identity = IdentityWatch(clock, devices, stage, lambda d: self.pollers[d.gateway].identify(d.id))
+        stage.sources.append(self.identity.look)
         self.health = FieldHealth(clock, gateways, devices, store)
-        self.pollers = {
-            g.id: GatewayPoller(
-                site, g, behind[g.id], stage, bulk, engines.get(g.transport), self._note_of(behind[g.id])
-            )
-            for g in gateways
-        }
+        self.pollers: dict[str, GatewayPoller] = {}
+        for g in gateways:
+            heard = (self._note_of(behind[g.id]), self.identity.doubt)
+            self.pollers[g.id] = GatewayPoller(site, g, behind[g.id], stage, bulk, engines.get(g.transport), *heard)
         budgets = {g.id: budget_of(g, behind[g.id]) for g in gateways}
         self.health.watch(
             [Watched(g, self.pollers[g.id].lines, budgets[g.id].shortest_s) for g in gateways], self.engine

@@ -6,6 +6,9 @@ Rule: names alone, so that a room that shows them loads no driver.
 from collections.abc import Mapping
 from typing import Final
 
+# Why a device is not charged although it answers: states of its tag "IdentityFault".
+IDENTITY_STATES: Final = ("none", "wrong-number", "number-seen-twice", "number-not-readable")
+
 # The tags of a device, in the order of its rows; a gateway has the same, then its own.
 DEVICE_COUNTERS: Final = (
     "Requests", "GoodReplies", "Timeouts", "BadFrames", "Exceptions",

@@ -85,4 +85,5 @@ class Device:
     address: str = ""  # DL/T 645: 12 digits; CJ/T 188: 14 digits, the last four (first on paper) the maker's code
     serial: str = ""  # number on the nameplate
     secret: Secret = Secret()
+    identity_row: int = NO_ROW  # tag "IdentityFault" when the profile has an identity register
     counters_row: int = NO_ROW  # first row of its counters, which stand together as health.DEVICE_COUNTERS

@@ -60,7 +60,7 @@ class EnginePolls:
         self._last_ns = engine.tables.polls[:, col.P_LAST_NS]
         self._good_before: Numbers = self._good[self._all]
         self._scans = [[slots[block] for block in blocks] for slots, blocks in zip(self._slots, scans, strict=True)]
-        self._asked: tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None = None
+        self._asked: tuple[tuple[int, ...], tuple[tuple[int, int, bool], ...]] | None = None
         self._cycle = Cycle([])
         self._replies_before = 0
 
@@ -68,17 +68,18 @@ class EnginePolls:
         requests = {slot: self._readings[number].requests[block] for slot, (number, block) in self._places.items()}
         return {slot: request for slot, request in requests.items() if isinstance(request, Request)}
 
-    def begin(self, left_out: tuple[int, ...], also: tuple[tuple[int, int], ...] = ()) -> None:
+    def begin(self, left_out: tuple[int, ...], also: tuple[tuple[int, int, bool], ...] = ()) -> None:
         """Ask every device but those; `on_end` follows, possibly before this returns.
 
-        also: (device number, block) of what is due beside the blocks of every cycle.
+        also: (device number, block, before the others) of what is due beside the blocks of every cycle.
         """
         if (left_out, also) != self._asked:
             self._asked = left_out, also
             absent = frozenset(left_out)
             chains = {number: slots for number, slots in enumerate(self._scans) if number not in absent}
-            for number, block in also:
-                chains[number] = [*chains[number], self._slots[number][block]]
+            for number, block, first in also:
+                slot, chain = self._slots[number][block], chains[number]
+                chains[number] = [slot, *chain] if first else [*chain, slot]
             self._cycle = Cycle([slots for slots in chains.values() if slots])
         self._seat.begin(self._cycle)
 

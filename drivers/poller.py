@@ -84,9 +84,13 @@ class GatewayPoller:
         bulk: BulkDecoder,
         engine: "Engine | None" = None,
         note: Note = lambda number, outcome, elapsed_ns: None,
+        doubt: Callable[[str], None] = lambda device_id: None,
     ) -> None:
-        """note: counts every poll that the engine does not count itself, by the device's place in `devices`."""
-        self._note = note
+        """note: counts every poll that the engine does not count itself, by the device's place in `devices`.
+
+        doubt: hears of every device that was away, or whose line was connected anew, before it is asked again.
+        """
+        self._note, self._doubt = note, doubt
         self._reactor = site.reactor
         self._clock = site.clock
         self._gateway = gateway
@@ -155,6 +159,10 @@ class GatewayPoller:
         self._queue.clear()
         return DeferredList([line.close() for line in {self.line, self.probe_line}])
 
+    def identify(self, device_id: str) -> None:
+        """Have the identity register of a device read with the next cycle, if it was not read just now."""
+        self._stations[device_id].agenda.identify(self._clock.mono_ns())
+
     @property
     def lines(self) -> tuple[Line, ...]:
         """Return the lines that are counted: one, or the main and the probe line."""
@@ -201,14 +209,14 @@ class GatewayPoller:
         self._probe()
         self._fill()
 
-    def _timed_blocks(self, now_ns: int) -> tuple[tuple[int, int], ...]:
-        """Return (device number, block) of what is due beside the blocks of every cycle."""
+    def _timed_blocks(self, now_ns: int) -> tuple[tuple[int, int, bool], ...]:
+        """Return (device number, block, before the others) of what is due beside the blocks of every cycle."""
         found = []
         for station in self._timed:
             if not station.misses:
                 for block in station.agenda.timed_due(now_ns):
                     station.agenda.asked(block, now_ns)
-                    found.append((station.number, block))
+                    found.append((station.number, block, station.agenda.goes_first(block)))
         return tuple(found)
 
     def _fill(self) -> None:
@@ -354,6 +362,7 @@ class GatewayPoller:
         backoff_s = min(BACKOFF_FIRST_S * 2 ** min(station.misses - 1, 10), longest_s)
         spread = self._rng.uniform(1 - JITTER, 1 + JITTER)
         station.probe_due_ns = self._clock.mono_ns() + int(backoff_s * spread * NS_PER_S)
+        self._doubt(station.id)
         if station.misses == 1:
             station.readings.lose(UNCERTAIN_LAST_USABLE)
         elif station.misses == MISSES_LOST:
@@ -411,6 +420,10 @@ class GatewayPoller:
 
     def _on_up(self) -> None:
         """Begin to ask soon, instead of a whole period later, when the last cycle found no connection."""
+        now_ns = self._clock.mono_ns()
+        for station in self._timed:
+            self._doubt(station.id)
+            station.agenda.identify(now_ns)
         if self._skipped and self._cycle_timer is not None:
             self._skipped = False
             self._cycle_timer.reset(self._start_delay_s())
@@ -440,6 +453,7 @@ class GatewayPoller:
             self._tags.gateway_online(False)
             logger.warning("gateway {}: lost, {}", self._gateway.id, reason)
             for station in self._stations.values():
+                self._doubt(station.id)
                 if station.misses < MISSES_LOST:
                     station.readings.lose(UNCERTAIN_LAST_USABLE)
         if before < MISSES_LOST <= attempts:

@@ -18,6 +18,8 @@ STALE_LEAST_S: Final = 10
 STALE_PERIODS: Final = 3  # the same for a value that comes less often than a scan
 BAD_AFTER_S: Final = 60  # a stale value is uncertain first, and bad after a minute
 
+NEVER_NS: Final = 2**63 - 1  # an instant after every reading
+
 NO_RATES: Final = (NO_RATE,) * len(RATE_COLUMNS)
 
 Rows = npt.NDArray[np.int64]
@@ -57,6 +59,8 @@ class Stage:
         stale_ns = self._stale_after_ns(max(STALE_SCANS * scan_period_s, STALE_LEAST_S))
         self._stale_tags_ns = np.full(tags, stale_ns, dtype=np.int64)
         self._stale_points_ns = np.full(points, stale_ns, dtype=np.int64)
+        self._trusted_from_ns = np.zeros(points, dtype=np.int64)
+        self._doubt = np.full(points, UNCERTAIN_LAST_USABLE, dtype=np.uint32)
         self._bad_after_ns = BAD_AFTER_S * NS_PER_S * speed
 
     def _stale_after_ns(self, seconds: float) -> int:
@@ -98,6 +102,15 @@ class Stage:
         self._dirty_tags[rows] = True
         self._dirty_points[points] = True
 
+    def trust(self, points: Rows, from_ns: Rows, quality: npt.NDArray[np.uint32]) -> None:
+        """Publish good registers of points as good only when they came at `from_ns` or later, else with `quality`.
+
+        NEVER_NS: none of them, because whose register it is, is in doubt. points, from_ns, quality (k,)
+        """
+        self._trusted_from_ns[points] = from_ns
+        self._doubt[points] = quality
+        self._dirty_points[points] = True
+
     def newest(self, row: int) -> tuple[float, int, int]:
         """Return (value, quality, source time) of a tag as it was last read, which the next scan will publish."""
         tags = self._columns.tags
@@ -113,6 +126,9 @@ class Stage:
         points = np.flatnonzero(self._dirty_points)
         _move(self._columns.points, work.points, points, ("raw", "quality", "source_time", *RATE_COLUMNS), scan)
         self._dirty_points[:] = False
+        doubted = (work.points.source_time < self._trusted_from_ns) & good_mask(work.points.quality)
+        work.points.quality[doubted] = self._doubt[doubted]
+        work.points.changed_scan[doubted] = scan
         self._age(work.tags, self._field, self._stale_tags_ns, scan, utc_ns)
         self._age(work.points, np.ones(len(work.points.raw), dtype=np.bool_), self._stale_points_ns, scan, utc_ns)
 

@@ -3,6 +3,7 @@
 from nicegui import ui
 from starlette.requests import Request
 
+from config.tagging import DEVICE_OFFERS, IDENTITY_OFFERS
 from hmi.context import Context
 from hmi.frame import admitted, fragment, frame
 from hmi.lookup import NO_ROW, POWER
@@ -12,7 +13,8 @@ from hmi.trend import Trend
 from hmi.visitor import Visitor
 from hmi.words import symbol
 
-COMPUTED = ("Online", "ErrorCount", "ResponseTimeMs")
+COMPUTED = tuple(offer.name for offer in DEVICE_OFFERS + IDENTITY_OFFERS)
+OF_GATEWAY = ("Online", "TimeoutCount", "CycleMs", "BusLoad")  # what concerns one meter behind it
 SWITCH = ("Position", "CommandState", "Discrepancy")  # shown with the switch
 
 
@@ -60,7 +62,7 @@ def _measured(visitor: Visitor, device: str) -> dict[str, object]:
         "device": lookup.devices[device],
         "values": [pair for pair in labelled if lookup.tag(pair[0]).name not in (*COMPUTED, *SWITCH)],
         "communication": [pair for pair in labelled if lookup.tag(pair[0]).name in COMPUTED]
-        + [(row, _label(visitor, row)) for row in lookup.rows_of("N", gateway)],
+        + [(row, _label(visitor, row)) for row in lookup.rows_of("N", gateway) if lookup.tag(row).name in OF_GATEWAY],
     }
 
 

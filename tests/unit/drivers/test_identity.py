@@ -1,0 +1,173 @@
+"""Meters that are exchanged, crossed or copied: they are not charged until the right number is back."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from harness import ENERGY_AT, METER, ROWS_EACH, FakeGateway, Plant, register, seeded, until
+
+from drivers import agenda, identity
+from drivers.bus import FieldBus
+from drivers.device import Device
+from drivers.identity import DOUBLE, NONE, UNREAD, WRONG
+from scada.image import Columns, Layout
+from scada.quality import BAD_CONFIGURATION_ERROR, GOOD
+from scada.stage import Stage
+
+NUMBER_AT = 40
+PROFILE = replace(
+    METER,
+    registers=(*METER.registers, register("Number", NUMBER_AT, "u32", poll="connect")),
+    identity="Number",
+)
+
+
+class NumberedPlant(Plant):
+    """Meters 1001, 1002, ... whose profile reads their number."""
+
+    def __init__(self, devices: int) -> None:
+        super().__init__(devices)
+        self.first = len(self.work.tags.value)
+        self.devices = tuple(self.numbered(n, device) for n, device in enumerate(self.devices))
+        tags = self.first + 2 * devices
+        self.layout = Layout({"tags": tags, "points": devices, "accounts": 0, "alarms": 0}, bytes(32))
+        self.stage = Stage(self.layout, np.ones(tags, dtype=np.bool_), 1.0, 1)
+        self.work = Columns.private(self.layout)
+
+    def numbered(self, n: int, device: Device) -> Device:
+        at = self.first + 2 * n
+        rows = {**device.rows, "Number": at}
+        return replace(device, profile=PROFILE, rows=rows, identity_row=at + 1, serial=f"SN 000{1001 + n}")
+
+    def fault(self, n: int) -> int:
+        return int(self.publish().tags.value[self.first + 2 * n + 1])
+
+    def charged(self, n: int) -> bool:
+        return int(self.publish().points.quality[n]) == GOOD
+
+
+class Setup:
+    def __init__(self, gateway: FakeGateway, plant: NumberedPlant, bus: FieldBus) -> None:
+        self.gateway, self.plant, self.bus = gateway, plant, bus
+
+    def show(self, n: int, number: int) -> None:
+        self.gateway.registers[n + 1][NUMBER_AT + 1] = number
+
+    async def becomes(self, n: int, fault: int, charged: bool) -> None:
+        what = f"meter {n} has fault {fault}, charged {charged}"
+        await until(lambda: (self.plant.fault(n), self.plant.charged(n)) == (fault, charged), what)
+
+    def reconnect(self) -> None:
+        for writer in tuple(self.gateway.open):
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def running(reactor: Any, units: int) -> AsyncIterator[Setup]:
+    gateway, plant = FakeGateway(units), NumberedPlant(units)
+    setup = Setup(gateway, plant, FieldBus(reactor, plant.clock, [], [], plant.stage))
+    for n in range(units):
+        setup.show(n, 1001 + n)
+    await gateway.start()
+    setup.bus = FieldBus(reactor, plant.clock, [plant.gateway(gateway.port)], plant.devices, plant.stage, seeded())
+    setup.bus.start()
+    try:
+        yield setup
+    finally:
+        await setup.bus.stop()
+        await gateway.stop()
+
+
+@pytest.fixture(params=[True, False], ids=["engine", "line"])
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait a minute for a second look, with the compiled engine and without."""
+    monkeypatch.setattr(agenda, "IDENTIFY_S", 0.0)
+    monkeypatch.setattr(identity, "RECHECK_S", 0.1)
+    if not request.param:
+        monkeypatch.setattr("drivers.bus.engine_for", lambda *_: None)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_exchanged_meter_is_not_charged_until_the_right_one_is_back(reactor_loop: Any) -> None:
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 2) as setup:
+            await setup.becomes(0, NONE, charged=True)
+            setup.show(0, 7777)
+            setup.reconnect()
+            await setup.becomes(0, WRONG, charged=False)
+            assert setup.plant.publish().points.quality[0] == BAD_CONFIGURATION_ERROR
+            await setup.becomes(1, NONE, charged=True)
+            setup.gateway.registers[1][ENERGY_AT + 1] = 5000
+            before = setup.plant.clock.utc_ns()
+            setup.show(0, 1001)
+            await setup.becomes(0, NONE, charged=True)
+            points = setup.plant.publish().points
+            assert points.source_time[0] > before and points.raw[0] == 5000, (
+                "what it counted meanwhile is in one reading"
+            )
+
+    reactor_loop.run(story())
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_meters_with_one_number_both_stop(reactor_loop: Any) -> None:
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 3) as setup:
+            for n in range(3):
+                await setup.becomes(n, NONE, charged=True)
+            setup.show(1, 1001)
+            setup.reconnect()
+            await setup.becomes(1, WRONG, charged=False)
+            await setup.becomes(0, DOUBLE, charged=False)
+            await setup.becomes(2, NONE, charged=True)
+            setup.show(1, 1002)
+            await setup.becomes(0, NONE, charged=True)
+            await setup.becomes(1, NONE, charged=True)
+
+    reactor_loop.run(story())
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_charged_before_the_number_was_read(reactor_loop: Any) -> None:
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 1) as setup:
+            del setup.gateway.registers[1][NUMBER_AT]  # the simulated meter breaks off when it is asked for it
+
+            def values_come() -> bool:
+                return setup.plant.value(0, 0) > 0 and setup.plant.quality(0) == GOOD
+
+            await until(values_come, "the other registers are read")
+            assert not setup.plant.charged(0)
+            setup.gateway.registers[1][NUMBER_AT] = 0
+            await setup.becomes(0, NONE, charged=True)
+
+    reactor_loop.run(story())
+
+
+def test_a_number_that_is_refused_is_told(reactor_loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agenda, "IDENTIFY_S", 0.0)
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 1) as setup:
+
+            async def refuse(gateway: FakeGateway, frame: bytes, writer: Any) -> bytes:
+                refused = frame[8:10] == NUMBER_AT.to_bytes(2, "big")
+                return frame[:4] + bytes((0, 3, frame[6], frame[7] | 0x80, 2)) if refused else gateway.answer(frame)
+
+            setup.gateway.react = refuse
+            await setup.becomes(0, UNREAD, charged=False)
+            assert setup.plant.quality(0) == GOOD, "what it measures is shown all the same"
+
+    reactor_loop.run(story())
+
+
+def test_the_register_of_a_short_number_shows_the_last_digits() -> None:
+    plant = Plant(1)
+    short = replace(register("Number", 0, "bcd"), size=4)
+    profile = replace(METER, registers=(*METER.registers, short), identity="Number")
+    device = replace(plant.devices[0], profile=profile, serial="2026-0012345678", address="000000000042")
+    assert identity._numbers_of(device) == [12345678.0, 42.0]
+    assert len(device.rows) + 3 == ROWS_EACH
