@@ -170,16 +170,16 @@ def test_an_empty_cycle_ends_at_once(bench: PolledBench) -> None:
 
 def test_a_command_goes_before_what_is_left_of_the_cycle(bench: PolledBench) -> None:
     polled = begin(bench, [0], [1])
-    bench.line.ask(WORDS, lambda outcome, _: bench.outcomes.append(outcome), urgent=True)
+    bench.line.ask(COILS, lambda outcome, _: bench.outcomes.append(outcome), urgent=True)
     assert requests(bench) == [], "one may fly"
     bench.play(answer(polled[0]))
     asked = requests(bench)
-    assert [request[2:] for request in asked] == [WORDS.wire_tail]
+    assert [request[2:] for request in asked] == [COILS.wire_tail]
     assert bench.cycles == 0, "the cycle waits"
-    bench.play(answer(asked[0], 3))
-    assert bench.outcomes[-1] == Reply(b"\x03" * 8)
+    bench.play(answer(asked[0]))
+    assert bench.outcomes == [Reply(b"\x01\x02")] * 2
     rest = requests(bench)
-    assert len(rest) == 1, "the cycle goes on"
+    assert [request[2:] for request in rest] == [WORDS.wire_tail], "the cycle goes on"
     bench.play(answer(rest[0]))
     assert bench.cycles == 1
 
