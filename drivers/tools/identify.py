@@ -227,13 +227,15 @@ def _compare(device: Device, identity: Identity, words: Words, out: TextIO) -> i
     wrong = 0
     if not identity.serial and not identity.found.address:
         print(words("nameplate", serial=device.serial), file=out)
-    for said, configured in ((identity.serial, device.serial), (identity.found.address, device.address)):
+    told = (words("serial is", serial=identity.serial), words("address is", address=identity.found.address))
+    pairs = ((identity.serial, device.serial), (identity.found.address, device.address))
+    for name, (said, configured) in zip(told, pairs, strict=True):
         if not said or not configured:
             continue
         same = said.lstrip("0") == configured.lstrip("0")
         wrong += not same
         text = words("as configured") if same else words("differs", configured=configured)
-        print(f"{said}: {text}", file=out if same else sys.stderr)
+        print(f"{name}: {text}", file=out if same else sys.stderr)
     return 1 if wrong else 0
 
 

@@ -104,7 +104,8 @@ def _item_values(profile: Profile, block: Block, payload: bytes) -> list[Value]:
     found = []
     for text in item_texts(item, payload):
         raw = payload[text.at : text.at + text.size].hex(" ").upper()
-        zh, en = (f"{name} {part}".strip() for name, part in zip((item.zh, item.en), text.name, strict=True))
+        zh, en = (part if text.size == 0 else f"{name} {part}".strip()
+                  for name, part in zip((item.zh, item.en), text.name, strict=True))  # fmt: skip
         quality = BAD_SENSOR_FAILURE if text.wrong else GOOD
         found.append(Value(register.measure, zh, en, text.text[1], "", quality, raw))
     return found

@@ -58,7 +58,7 @@ def scan(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     stations = [one for one in found.values() if not one.crowd]
     _print(args, list(found.values()), stations, words)
     if args.csv:
-        args.csv.write_text(rows(stations, args.gateway), encoding="utf-8")
+        args.csv.write_text(rows(stations, args.gateway or args.via), encoding="utf-8")
     return 0 if stations else EXIT_NONE
 
 
@@ -192,7 +192,8 @@ def _print(args: argparse.Namespace, found: Sequence[Found], stations: Sequence[
         ]  # fmt: skip
         print(
             json.dumps(
-                {"line": args.line or args.via, "found": said, "csv": rows(stations, args.gateway)}, ensure_ascii=False
+                {"line": args.line or args.via, "found": said, "csv": rows(stations, args.gateway or args.via)},
+                ensure_ascii=False,
             )
         )
         return
@@ -205,7 +206,7 @@ def _print(args: argparse.Namespace, found: Sequence[Found], stations: Sequence[
             print(words("scan noise", form=f"{one.spoken} {one.form}"), file=sys.stderr)
     print(words("scan found", count=len(stations)))
     if stations:
-        print(f"{words('csv')}\n{rows(stations, args.gateway)}", end="")
+        print(f"{words('csv')}\n{rows(stations, args.gateway or args.via)}", end="")
 
 
 def station_text(found: Found) -> str:
