@@ -15,6 +15,8 @@ from scada.database import Cursor, Database
 from scada.history_batch import COPY, WIRE_HEAD, WIRE_TAIL, Batch, wire
 
 CHUNK_ROWS: Final = 20_000  # about 1 MB on the wire: the loop gets its turn between two chunks
+ASKED_TAGS: Final = 10_000  # in one question: a site's tags all at once are twenty megabytes that stay scattered
+KNOWN_TABLES: Final = 2  # ours, and that of the batches an earlier core left in the spool
 NS_PER_US: Final = 1000
 
 NEW_BATCH: Final = """
@@ -32,16 +34,14 @@ class HistoryStore:
 
     def __init__(self, retention_days: int) -> None:
         self._retention_days = retention_days
-        self._numbers: dict[str, int] = {}
+        self._known: list[tuple[tuple[str, ...], npt.NDArray[np.int32]]] = []  # newest first
         self._partitioned: bool | None = None
         self._retention_told = False
-        self._own: tuple[tuple[str, ...], npt.NDArray[np.int32]] | None = None
 
     def forget(self) -> None:
         """Ask again for everything: another data base may answer next, or the same without its last half second."""
-        self._numbers.clear()
+        self._known = []
         self._partitioned = None
-        self._own = None
 
     async def store(self, database: Database, batches: list[Batch], durable: bool) -> None:
         """Store batches in one transaction; those that are there already are passed over.
@@ -83,18 +83,19 @@ class HistoryStore:
 
     async def _tag_numbers(self, database: Database, ids: tuple[str, ...]) -> npt.NDArray[np.int32]:
         """Return (len(ids),) numbers of tags in the table `tag`; unknown ones get a number, which is then for ever."""
-        if self._own is not None and self._own[0] is ids:
-            return self._own[1]
-        unknown = [tag for tag in ids if tag not in self._numbers]
-        if unknown:
-            async with database.transaction() as cursor:
-                await cursor.execute("SET LOCAL synchronous_commit = on")  # rows will refer to them
-                await cursor.execute(NEW_TAGS, [unknown])
-                await cursor.execute(TAGS, [unknown])
+        for known, numbers in self._known:
+            if known is ids or known == ids:
+                return numbers
+        numbers = np.empty(len(ids), dtype=np.int32)
+        async with database.transaction() as cursor:
+            await cursor.execute("SET LOCAL synchronous_commit = on")  # rows will refer to them
+            for start in range(0, len(ids), ASKED_TAGS):
+                asked = list(ids[start : start + ASKED_TAGS])
+                await cursor.execute(NEW_TAGS, [asked])
+                await cursor.execute(TAGS, [asked])
                 found = dict(await cursor.fetchall())
-            self._numbers |= found
-        numbers = np.array([self._numbers[tag] for tag in ids], dtype=np.int32)
-        self._own = (ids, numbers)
+                numbers[start : start + len(asked)] = [found[tag] for tag in asked]
+        self._known = [(ids, numbers), *self._known[: KNOWN_TABLES - 1]]
         return numbers
 
 
