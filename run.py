@@ -392,14 +392,16 @@ async def field_room(room: "Room", args: argparse.Namespace) -> None:
 
 async def core_room(room: "Room", args: argparse.Namespace) -> None:
     from billing_core.expiry import expire_subsidies
-    from drivers import field_operations
+    from drivers import clock_sync, field_operations
     from scada import link
     from scada.operations import OperationDesk
     from scada.requests import Requests
 
     plant = _plant(args)
     core, operations = build_core(room, plant)
-    of_field = field_operations.operations(core.ports.field, plant.gateways, plant.devices, room.clock, room.data.run)
+    field = (core.ports.field, plant.gateways, plant.devices, room.clock)
+    of_field = field_operations.operations(*field, room.data.run)
+    of_field += clock_sync.operations(*field, plant.site.timezone, room.data.root / "clock-sync.jsonl")
     desk = OperationDesk([*operations, *of_field])
     core.also.append(lambda: expire_subsidies(desk.perform, lambda: core.books_open))
     requests = Requests(core, room.clock, desk)

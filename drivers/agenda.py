@@ -60,6 +60,11 @@ class Agenda:
             self._due_ns[block] = now_ns + int(self._rng.uniform(0, within_s) * NS_PER_S)
         self.identify(now_ns)
 
+    def soon(self, block: int, now_ns: int) -> None:
+        """Ask one timed block with the next cycle."""
+        if block in self._due_ns:
+            self._due_ns[block] = now_ns
+
     def identify(self, now_ns: int) -> None:
         """Ask at once who it is: the device is new, was away, or its line was connected anew."""
         for block in self._connect:

@@ -63,6 +63,7 @@ class FieldBus:
             behind[device.gateway].append(device)
         self._devices = {device.id: device for device in devices}
         self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
+        self.newest = stage.newest
         store = ReplyStore(devices)
         bulk = BulkDecoder(store, stage, ZoneInfo(zone), {g.id: _period_s(g, behind[g.id]) for g in gateways})
         self.engine = engine_for(reactor, clock, gateways, store)

@@ -163,6 +163,12 @@ class GatewayPoller:
         """Have the identity register of a device read with the next cycle, if it was not read just now."""
         self._stations[device_id].agenda.identify(self._clock.mono_ns())
 
+    def read_clock(self, device_id: str) -> None:
+        """Have the clock of a device read with the next cycle."""
+        station = self._stations[device_id]
+        if station.readings.clock_block is not None:
+            station.agenda.soon(station.readings.clock_block, self._clock.mono_ns())
+
     @property
     def lines(self) -> tuple[Line, ...]:
         """Return the lines that are counted: one, or the main and the probe line."""

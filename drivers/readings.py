@@ -23,6 +23,7 @@ class DeviceReadings:
         self.polls = tuple(block.poll for block in plan)
         dialect = dialect_of(device.profile.protocol, framed)
         self.requests: tuple[Question, ...] = tuple(dialect.read(device, block) for block in plan)
+        self.clock_block = _block_of(plan, device, device.profile.clock)
         switch = device.profile.switch
         self.switch_blocks: tuple[int, ...] = ()  # what proves that a switching was executed: position, then current
         if switch is not None:

@@ -4,6 +4,7 @@ Rule: frames in, frames out. The layout of current data is the profile's; what t
 CJ/T 188-2004 annex A lays it out, so that a reader with a layout of his own finds it too.
 """
 
+from datetime import datetime
 from typing import Final
 
 from drivers.field.frames import MeterParts, split
@@ -15,7 +16,7 @@ from scada.position import CLOSED, INTERMEDIATE, OPEN
 ANY: Final = 0xAA
 READ, READ_ADDRESS, WRITE = 0x01, 0x03, 0x04
 FAILED: Final = 0x40
-CURRENT, ADDRESS, VALVE = 0x901F, 0x810A, 0xA017
+CURRENT, ADDRESS, SET_CLOCK, VALVE = 0x901F, 0x810A, 0xA015, 0xA017
 VALVE_CLOSED, VALVE_FAILED = 0x01, 0x03  # status byte, bits 0 and 1
 CLOCK: Final = "smhDMYC"
 FLOW_BYTES, HEAT_BYTES = 19, 43  # data behind DI and SER: water and gas, heat and cooling
@@ -54,6 +55,9 @@ class Cjt188Slave:
             return self._reply(READ_ADDRESS, head) if ADDRESS in (di, _swapped(di)) else None
         if request.control == WRITE and di == VALVE and len(value) == 1:
             return self._valve(head, value[0])
+        if request.control == WRITE and di == SET_CLOCK and (moment := _moment(value)) is not None:
+            self.station.set_clock(moment)
+            return self._reply(WRITE, head)
         return self._reply(request.control | FAILED, head[2:3] + self._status())
 
     def _reply(self, control: int, data: bytes) -> bytes:
@@ -91,6 +95,14 @@ class Cjt188Slave:
         if mechanism is not None and position == INTERMEDIATE:
             position = OPEN if mechanism.target == CLOSED else CLOSED  # it shows where it came from
         return bytes([{OPEN: VALVE_CLOSED, CLOSED: 0}.get(position, VALVE_FAILED), 0])
+
+
+def _moment(value: bytes) -> datetime | None:
+    """Read ss mm hh DD MM YY CC; None when it is no date."""
+    try:
+        return datetime.strptime(value[::-1].hex(), "%Y%m%d%H%M%S") if len(value) == len(CLOCK) else None
+    except ValueError:
+        return None
 
 
 def _swapped(di: int) -> int:

@@ -1,4 +1,4 @@
-"""`run.py meter read|watch|identify|trip|close|frames` and `run.py bus scan`: what a commissioning engineer needs.
+"""`run.py meter read|watch|identify|trip|close|sync-clock|frames` and `run.py bus scan`: tools of commissioning.
 
 Every command works on a configured meter (through the running core when there is one) and on any station of any line.
 `--json` prints one JSON document, `--lang` chooses Chinese or English. Exit code 0: done; 1: refused, or no answer.
@@ -36,6 +36,10 @@ def add_commands(verbs: Any, commands: Any, ports: Ports) -> None:
         ("close", "restore the supply: breaker closed, valve open / 合闸、开阀"),
     ):
         _switching(_verb(verbs, ports, name, text, _switch), name)
+    clock = _verb(
+        verbs, ports, "sync-clock", "set the clocks of a line or a meter, through the core / 广播校时", _sync_clock
+    )
+    clock.add_argument("words", nargs=1, metavar="ID", help="gateway or meter / 网关或表计编号")
     frames = _verb(verbs, ports, "frames", "the frame log of a device or gateway / 设备或网关的报文记录", _frames)
     frames.add_argument("words", nargs=1, metavar="ID", help="meter or gateway / 表计或网关编号")
     frames.add_argument("--follow", action="store_true", help="everything, as it happens, until Ctrl-C / 实时跟踪")
@@ -188,6 +192,12 @@ def _frames(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     from drivers.tools.following import frames
 
     return frames(args, ports, words)
+
+
+def _sync_clock(args: argparse.Namespace, ports: Ports, words: Words) -> int:
+    from drivers.tools.clocks import sync_clock
+
+    return sync_clock(args, ports, words)
 
 
 def _scan(args: argparse.Namespace, ports: Ports, words: Words) -> int:

@@ -102,6 +102,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "没有记录。正常报文仅在 --follow 期间或 log_frames 打开时记录",
         "nothing kept. Good frames are kept while somebody follows, or with log_frames",
     ),
+    "clock unknown": ("未知", "unknown"),
+    "clock left": ("未校时:偏差过大或未知", "not set: too far off, or unknown"),
+    "clock sent": (
+        "{scope}: 校时已发送,下一次抄读时钟后可见结果(测点 ClockDeviation)",
+        "{scope}: sent; the next reading of the clocks shows what it did (tag ClockDeviation)",
+    ),
+    "clock failed": ("{scope}: 校时未发出或被拒绝,详见 --json", "{scope}: not sent, or refused; see --json"),
     "saved": ("已存入 {path}: {count} 条", "{count} transactions saved in {path}"),
     "protocol": ("协议", "protocol"),
     "line": ("线路", "line"),
