@@ -54,6 +54,11 @@ class ModbusSlave:
         self._commanded = 0  # last value written to the command register or coil
         self.station = station
 
+    def named(self) -> dict[int, bytes]:
+        """Return the objects of its basic identification: maker, product code and revision."""
+        profile = self.station.profile
+        return {number: text.encode()[:60] for number, text in enumerate((profile.maker, profile.model, "1.0"))}
+
     @property
     def station(self) -> Station:
         return self._station
@@ -210,9 +215,8 @@ def _identify(slave: ModbusSlave, body: bytes) -> bytes:
     """Basic identification: maker, product code and revision; one answer holds them all."""
     if len(body) != 3 or body[0] != IDENTIFY[1]:
         raise Refusal(ILLEGAL_FUNCTION)
-    profile = slave.station.profile
-    objects = [text.encode()[:60] for text in (profile.maker, profile.model, "1.0")]
-    listed = b"".join(bytes([number, len(text)]) + text for number, text in enumerate(objects))
+    objects = slave.named()
+    listed = b"".join(bytes([number, len(text)]) + text for number, text in objects.items())
     return bytes([IDENTIFY[1], 1, 1, 0, 0, len(objects)]) + listed
 
 

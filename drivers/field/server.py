@@ -15,6 +15,7 @@ from typing import Any, Final
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import ModbusIOException
 from pymodbus.pdu import ExceptionResponse
+from pymodbus.pdu.mei_message import ReadDeviceInformationRequest, ReadDeviceInformationResponse
 from pymodbus.server import ModbusTcpServer
 from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -58,8 +59,10 @@ class Line:
             await asyncio.sleep(delay_ms / 1000.0)
         if self.hangs or (station is not None and not station.answers()):
             return None
-        if station is None:
+        if slave is None or station is None:
             return None if self._unknown_silent else ExceptionResponse(request.function_code, TARGET_FAILED)
+        if isinstance(request, ReadDeviceInformationRequest):
+            return ReadDeviceInformationResponse(information=slave.named())
         if request.function_code not in FUNCTIONS:
             return ExceptionResponse(request.function_code, ILLEGAL_FUNCTION)
         response = await request.datastore_update(self, request.dev_id)
