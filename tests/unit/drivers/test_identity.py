@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from harness import ENERGY_AT, METER, ROWS_EACH, FakeGateway, Plant, register, seeded, until
 
+from billing_core.engine import BillingEngine
+from billing_core.points import AccountSpec, PointSpec
 from drivers import agenda, identity
 from drivers.bus import FieldBus
 from drivers.device import Device
 from drivers.identity import DOUBLE, NONE, UNREAD, WRONG
 from scada.image import Columns, Layout
 from scada.quality import BAD_CONFIGURATION_ERROR, GOOD
+from scada.scan import Instant
 from scada.stage import Stage
+from tests.plans import plan
 
 NUMBER_AT = 40
 PROFILE = replace(
@@ -33,7 +37,7 @@ class NumberedPlant(Plant):
         self.first = len(self.work.tags.value)
         self.devices = tuple(self.numbered(n, device) for n, device in enumerate(self.devices))
         tags = self.first + 2 * devices
-        self.layout = Layout({"tags": tags, "points": devices, "accounts": 0, "alarms": 0}, bytes(32))
+        self.layout = Layout({"tags": tags, "points": devices, "accounts": 1, "alarms": 0}, bytes(32))
         self.stage = Stage(self.layout, np.ones(tags, dtype=np.bool_), 1.0, 1)
         self.work = Columns.private(self.layout)
 
@@ -143,6 +147,43 @@ def test_nothing_is_charged_before_the_number_was_read(reactor_loop: Any) -> Non
             assert not setup.plant.charged(0)
             setup.gateway.registers[1][NUMBER_AT] = 0
             await setup.becomes(0, NONE, charged=True)
+
+    reactor_loop.run(story())
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_an_exchanged_meter_counts_is_never_charged_and_the_right_one_loses_nothing(reactor_loop: Any) -> None:
+    account = AccountSpec("t", "", "", "CNY", 0, 0, 0, 0, 0, False, ())
+    point = PointSpec("p", "m0", 0, 0, "electricity", "kWh", 10, 10**8, 10**9)
+    engine = BillingEngine([point], [account], [plan("flat", {2: 1_000_000})])
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 1) as setup:
+            seen: list[int] = []
+            words, work = setup.gateway.registers[1], setup.plant.work
+
+            def charged_milli() -> int:
+                setup.plant.publish()
+                engine.bill(Instant(setup.plant.scan, setup.plant.clock.utc_ns(), 0), work)
+                seen.append(int(work.points.billed_milli[0]))
+                return seen[-1]
+
+            charged_milli()
+            await setup.becomes(0, NONE, charged=True)
+            charged_milli()
+            words[ENERGY_AT + 1] = 1101
+            await until(lambda: charged_milli() == 1000, "the first hundred counts are charged")
+            words[ENERGY_AT + 1] = 60_000
+            setup.show(0, 7777)
+            setup.reconnect()
+            await until(lambda: (charged_milli(), setup.plant.fault(0))[1] == WRONG, "the other meter is noticed")
+            await until(lambda: work.points.raw[0] == 60_000 or not charged_milli(), "its register is read")
+            for _ in range(10):
+                charged_milli()
+            words[ENERGY_AT + 1] = 1301
+            setup.show(0, 1001)
+            await until(lambda: charged_milli() == 3000, "all that was used meanwhile is charged")
+            assert sorted(set(seen)) == [0, 1000, 3000], "and only once, and nothing of the other meter"
 
     reactor_loop.run(story())
 
