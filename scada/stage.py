@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scada.clock import NS_PER_S
 from scada.image import NO_RATE, RATE_COLUMNS, Columns, Layout
 from scada.quality import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION, good_mask
+from scada.stage_kernel import publish_tags
 
 STALE_SCANS: Final = 3  # usual practice: stale = max(3 scan periods, STALE_LEAST_S)
 STALE_LEAST_S: Final = 10
@@ -120,24 +121,26 @@ class Stage:
         """Move what is staged into the core's working columns and let old values grow stale."""
         for take in self.sources:
             take(utc_ns)
-        rows = np.flatnonzero(self._dirty_tags)
-        _move(self._columns.tags, work.tags, rows, ("value", "quality", "source_time"), scan)
-        self._dirty_tags[:] = False
+        staged, tags = self.staged, work.tags
+        publish_tags(
+            staged.value, staged.tag_quality, staged.tag_time, staged.tag_dirty,
+            tags.value, tags.quality, tags.source_time, tags.changed_scan,
+            self._field, self._stale_tags_ns, self._bad_after_ns, scan, utc_ns,
+        )  # fmt: skip
         points = np.flatnonzero(self._dirty_points)
         _move(self._columns.points, work.points, points, ("raw", "quality", "source_time", *RATE_COLUMNS), scan)
         self._dirty_points[:] = False
         doubted = (work.points.source_time < self._trusted_from_ns) & good_mask(work.points.quality)
         work.points.quality[doubted] = self._doubt[doubted]
         work.points.changed_scan[doubted] = scan
-        self._age(work.tags, self._field, self._stale_tags_ns, scan, utc_ns)
-        self._age(work.points, np.ones(len(work.points.raw), dtype=np.bool_), self._stale_points_ns, scan, utc_ns)
+        self._age(work.points, self._stale_points_ns, scan, utc_ns)
 
-    def _age(self, columns: Any, eligible: npt.NDArray[np.bool_], stale_ns: Rows, scan: int, utc_ns: int) -> None:
+    def _age(self, columns: Any, stale_ns: Rows, scan: int, utc_ns: int) -> None:
         age = utc_ns - columns.source_time
         usable = good_mask(columns.quality) | (columns.quality == UNCERTAIN_LAST_USABLE)
-        stale = eligible & (age > stale_ns) & usable
+        stale = (age > stale_ns) & usable
         columns.quality[stale] = UNCERTAIN_NO_COMMUNICATION
-        dead = eligible & (age > stale_ns + self._bad_after_ns) & (columns.quality == UNCERTAIN_NO_COMMUNICATION)
+        dead = (age > stale_ns + self._bad_after_ns) & (columns.quality == UNCERTAIN_NO_COMMUNICATION)
         columns.quality[dead] = BAD_NO_COMMUNICATION
         columns.changed_scan[stale | dead] = scan
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scada import quality
 from scada.clock import NS_PER_S
@@ -114,3 +116,26 @@ def test_staging_nothing_fails_nothing() -> None:
     stage.fail(NONE, NONE, quality.BAD_NO_COMMUNICATION)
     stage.publish(work, 1, 0)
     assert (work.tags.quality == quality.BAD_WAITING_FOR_INITIAL_DATA).all()
+
+
+@given(st.data())
+def test_tags_and_points_are_published_by_the_same_rules(data: st.DataObject) -> None:
+    """Tags by one compiled pass, points with whole columns: the same readings, failures and ages give the same."""
+    count = 6
+    layout = Layout({"tags": count, "points": count, "accounts": 0, "alarms": 0}, bytes(32))
+    stage, work = Stage(layout, np.ones(count, dtype=np.bool_), 1.0, 1), Columns.private(layout)
+    for scan in range(1, 8):
+        for row in range(count):
+            act = data.draw(st.sampled_from(["put", "put", "fail", "nothing"]))
+            told = data.draw(st.sampled_from([quality.GOOD, quality.UNCERTAIN_LAST_USABLE, quality.BAD_SENSOR_FAILURE]))
+            at = np.array([row])
+            if act == "put":
+                number, time_ns = data.draw(st.integers(0, 2)), data.draw(st.integers(0, 80 * scan)) * NS_PER_S
+                stage.put(at, np.array([float(number)]), told, time_ns)
+                stage.put_register(row, number, told, time_ns)
+            elif act == "fail":
+                stage.fail(at, at, told)
+        stage.publish(work, scan, 80 * scan * NS_PER_S)
+        assert work.tags.value.tolist() == work.points.raw.tolist()
+        for name in ("quality", "source_time", "changed_scan"):
+            assert getattr(work.tags, name).tolist() == getattr(work.points, name).tolist(), name
