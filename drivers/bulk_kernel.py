@@ -86,7 +86,7 @@ STAGED: Final = numba.types.NamedTuple(
 JUDGED: Final = numba.types.Tuple((numba.int64, numba.float64, numba.uint32))  # counts, number, quality
 
 
-@compiled((numba.uint8[:, ::1], INT, TABLE, INT), numba.uint64, inner=True)
+@compiled((numba.uint8[:, ::1], INT, TABLE, INT), numba.uint64, inner=True, forced=True)
 def gather(payload: Any, i: int, registers: Any, r: int) -> Any:
     """Return the pattern of register r, most significant byte first."""
     pattern = np.uint64(0)
@@ -95,7 +95,7 @@ def gather(payload: Any, i: int, registers: Any, r: int) -> Any:
     return pattern
 
 
-@compiled((numba.uint64, INT), inner=True)
+@compiled((numba.uint64, INT), inner=True, forced=True)
 def decimal(pattern: Any, digits: int) -> Any:
     """Return the number of packed decimal digits, BAD_PATTERN when one of them is above 9."""
     number: Any = 0
@@ -107,7 +107,7 @@ def decimal(pattern: Any, digits: int) -> Any:
     return number
 
 
-@compiled((numba.uint64, INT, INT), inner=True)
+@compiled((numba.uint64, INT, INT), inner=True, forced=True)
 def signed_decimal(pattern: Any, size: int, signed: int) -> Any:
     """Return the number of packed decimals whose top bit may be a sign; the least integer when a digit is above 9."""
     negative = False
@@ -121,7 +121,7 @@ def signed_decimal(pattern: Any, size: int, signed: int) -> Any:
     return -number if negative else number
 
 
-@compiled((INT, INT, INT), inner=True)
+@compiled((INT, INT, INT), inner=True, forced=True)
 def days_from(year: int, month: int, day: int) -> Any:
     """Return the days from 1970-01-01 to a date of the Gregorian calendar; BAD_PATTERN when it does not exist."""
     if year < 1970 or month < 1 or month > 12 or day < 1:
@@ -140,7 +140,7 @@ def days_from(year: int, month: int, day: int) -> Any:
     return 146_097 * era + 365 * of_era + of_era // 4 - of_era // 100 + of_year - 719_468
 
 
-@compiled((numba.uint8[:, ::1], INT, TABLE, INT, INT), inner=True)
+@compiled((numba.uint8[:, ::1], INT, TABLE, INT, INT), inner=True, forced=True)
 def part(payload: Any, i: int, registers: Any, r: int, place: int) -> Any:
     """Return one part of a clock (second .. century), BAD_PATTERN when its digits do not exist."""
     octet = np.uint64(payload[i, registers[r, place]])
@@ -148,7 +148,7 @@ def part(payload: Any, i: int, registers: Any, r: int, place: int) -> Any:
     return number
 
 
-@compiled((numba.uint8[:, ::1], INT, TABLE, INT, INT, INT), JUDGED, inner=True)
+@compiled((numba.uint8[:, ::1], INT, TABLE, INT, INT, INT), JUDGED, inner=True, forced=True)
 def clock(payload: Any, i: int, registers: Any, r: int, received_ns: int, offset_s: int) -> Any:
     """Return how many seconds the meter's clock is ahead of ours; what shows no date is compared by the time of day."""
     second = part(payload, i, registers, r, 0) if registers[r, 0] >= 0 else 0
@@ -174,7 +174,7 @@ def clock(payload: Any, i: int, registers: Any, r: int, received_ns: int, offset
     return 0, ahead_ns / NS_PER_S, np.uint32(GOOD)
 
 
-@compiled((numba.uint64, INT, FLOATS), JUDGED, inner=True)
+@compiled((numba.uint64, INT, FLOATS), JUDGED, inner=True, forced=True)
 def single(pattern: Any, counted: int, counts_per: Any) -> Any:
     """Judge an IEEE 754 single: NaN, infinities and subnormals are no measurement. Its count is exact, then rounded."""
     exponent = np.int64((pattern >> np.uint64(23)) & np.uint64(0xFF))
@@ -189,7 +189,7 @@ def single(pattern: Any, counted: int, counts_per: Any) -> Any:
     return counts, number, np.uint32(GOOD)
 
 
-@compiled((numba.uint64, TABLE, INT), JUDGED, inner=True)
+@compiled((numba.uint64, TABLE, INT), JUDGED, inner=True, forced=True)
 def whole(pattern: Any, registers: Any, r: int) -> Any:
     """Judge a pattern of whole counts: bits, integers, packed decimals (all ones: absent)."""
     kind, size, sign = registers[r, R_KIND], registers[r, R_BYTES], registers[r, R_SIGN]
@@ -205,7 +205,7 @@ def whole(pattern: Any, registers: Any, r: int) -> Any:
     return counts, np.float64(pattern), np.uint32(GOOD)
 
 
-@compiled((PROGRAM, SLOTS, INT, INT, INT), JUDGED, inner=True)
+@compiled((PROGRAM, SLOTS, INT, INT, INT), JUDGED, inner=True, forced=True)
 def judge(program: Any, slots: Any, i: int, r: int, offset_s: int) -> Any:
     """Return (counts, number in counts before scale, quality) of register r of device i."""
     registers, payload = program.registers, slots.payload
@@ -227,7 +227,7 @@ def judge(program: Any, slots: Any, i: int, r: int, offset_s: int) -> Any:
     return whole(pattern, registers, r)
 
 
-@compiled((PROGRAM, SLOTS, INT, INT, INT), numba.void, inner=True)
+@compiled((PROGRAM, SLOTS, INT, INT, INT), numba.void, inner=True, forced=True)
 def measure(program: Any, slots: Any, i: int, r: int, offset_s: int) -> None:
     """Put counts, engineering value and quality of register r of device i into the scratch columns.
 
@@ -267,7 +267,7 @@ def rate(program: Any, n: int) -> Any:
     return counts if 0 <= counts <= program.head[H_LAST] else NO_RATE
 
 
-@compiled((PROGRAM, SLOTS, STAGED, INT), numba.void, inner=True)
+@compiled((PROGRAM, SLOTS, STAGED, INT), numba.void, inner=True, forced=True)
 def bill(program: Any, slots: Any, staged: Any, i: int) -> None:
     """Stage the register that is charged, exactly as counted; one that cannot be believed leaves the last one."""
     r = program.head[H_BILL]
@@ -295,7 +295,7 @@ def bill(program: Any, slots: Any, staged: Any, i: int) -> None:
         staged.point_time[point] = slots.received_ns[i]
 
 
-@compiled((PROGRAM,), numba.void, inner=True)
+@compiled((PROGRAM,), numba.void, inner=True, forced=True)
 def place(program: Any) -> None:
     """Put the Dbpos of the switch in the place of its raw value."""
     r = program.head[H_POSITION]
@@ -308,7 +308,7 @@ def place(program: Any) -> None:
     program.scratch_values[r] = position
 
 
-@compiled((STAGED, INT, numba.float64, WORD, INT), numba.void, inner=True)
+@compiled((STAGED, INT, numba.float64, WORD, INT), numba.void, inner=True, forced=True)
 def put(staged: Any, row: int, value: float, quality: int, time_ns: int) -> None:
     """Stage one tag; a bad one keeps its old value and time."""
     usable = quality < BAD_FROM
@@ -346,7 +346,7 @@ def decode(program: Any, slots: Any, staged: Any, first: int, last: int, offset_
     return taken
 
 
-@compiled((STAGED, INT, WORD, WORD, INT), numba.void, inner=True)
+@compiled((STAGED, INT, WORD, WORD, INT), numba.void, inner=True, forced=True)
 def fail_tag(staged: Any, row: int, quality: int, otherwise: int, spoils: int) -> None:
     """Lower one tag: `quality` where a usable value is held, else `otherwise`; spoils: what is held is given up."""
     if spoils:
