@@ -108,7 +108,7 @@ REFUSED = [  # what is asked of unit 2 (single phase, coil switch), and the exce
     (lambda c: c.write_register(0, 0, device_id=3), 2),  # writing zero to a counter erases real meters
     (lambda c: c.write_registers(0x50, [0x5555], device_id=3), 1),
     (lambda c: c.read_holding_registers(0, count=1, device_id=99), 11),
-    (lambda c: c.read_device_information(device_id=2), 1),
+    (lambda c: c.read_exception_status(device_id=2), 1),
 ]
 
 
