@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 # Why a device is not charged although it answers: states of its tag "IdentityFault".
-IDENTITY_STATES: Final = ("none", "wrong-number", "number-seen-twice", "number-not-readable")
+IDENTITY_STATES: Final = ("none", "wrong_number", "number_seen_twice", "number_not_readable")
 
 # The tags of a device, in the order of its rows; a gateway has the same, then its own.
 DEVICE_COUNTERS: Final = (

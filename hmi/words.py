@@ -87,6 +87,12 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "sum_mismatch": N_("Do not add up to the total"),
         "incomplete": N_("Not read in full"),
     },
+    "identity": {
+        "none": N_("Number is right"),
+        "wrong_number": N_("Shows another number"),
+        "number_seen_twice": N_("Another meter shows its number"),
+        "number_not_readable": N_("Number cannot be read"),
+    },
     "boolean": {"0": N_("No"), "1": N_("Yes")},
     "online": {"0": N_("No answer"), "1": N_("Answers")},
     "connected": {"0": N_("Away"), "1": N_("Connected")},
@@ -311,6 +317,7 @@ _MEASURE_GROUPS: Final = {
     "RatePeriod": "rate",
     "Held": "held",
     "RateRegisters": "rate_check",
+    "IdentityFault": "identity",
     "Online": "online",
     "DatabaseConnected": "connected",
 }

@@ -23,8 +23,10 @@ def check(folder: Path) -> int:
 def test_a_sound_configuration_exits_0_with_one_line(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(demo_folder) == 0
     printed = capsys.readouterr().out
-    assert printed.count("\n") == 1
-    assert "东湖智造园 / Donghu Smart Manufacturing Park: 12 gateways, 103 devices, 89 supply points" in printed
+    told, head, *rows = printed.splitlines()
+    assert "shortest s" in head
+    assert {row.split()[0] for row in rows} == {"gw-b4", "gw-b5", "gw-bw", "gw-dtu"}, "the lines that we time"
+    assert "东湖智造园 / Donghu Smart Manufacturing Park: 12 gateways, 103 devices, 89 supply points" in told
 
 
 def test_a_faulty_one_exits_2_with_a_line_for_each_fault(copy: "Copy", capsys: pytest.CaptureFixture[str]) -> None:

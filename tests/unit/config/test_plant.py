@@ -15,6 +15,7 @@ from billing_core.plan import RATES, TierOptions
 from billing_core.schedule import unroll
 from billing_core.zones import DAY_S
 from config.plant import FriendlyHours, Plant, load
+from drivers.counters import IDENTITY_STATES
 from drivers.device import NO_ROW
 from scada import command, topology
 from scada.image import SECTIONS
@@ -229,5 +230,6 @@ def test_states_are_those_of_the_trades(plant: Plant) -> None:
         "RateRegisters": rate_check.STATES,
         "CreditState": credit_levels.STATES,
         "StopsHeld": credit_levels.STOPS_HELD,
+        "IdentityFault": IDENTITY_STATES,
         "Energised": topology.ENERGISED_STATES,
     }
