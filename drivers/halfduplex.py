@@ -26,6 +26,7 @@ TURNAROUND_S: Final = 0.1  # MODBUS over Serial Line V1.02 2.4.1: 100 to 200 ms 
 FENCE_TIMEOUTS: Final = 1.0  # a device that is late by more than another time-out is as good as dead
 MUTE_MAX: Final = 8  # time-outs without one byte between them: the connection may be dead without knowing
 FENCE_S_MAX: Final = 30.0  # bytes that come for longer are no late answer but noise, which the scanners skip
+BABBLE_S_MAX: Final = 3.0  # the same where no answer can be late: longer than any frame (256 bytes at 1200 baud, 2.3 s)
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class BusLine:
         self._flying: _Transaction | None = None
         self._fence: _Fence | None = None
         self._free_from_ns = 0  # the line is silent until then
+        self._babble_from_ns = self._stray_ns = -self._gap_ns  # since when, and last, bytes came that nobody asked for
         self._timer: Any = None
         self._mute = 0  # time-outs since anything came
         self.figures = LineFigures()
@@ -253,7 +255,11 @@ class BusLine:
         now = self._clock.mono_ns()
         fence = self._fence
         if fence is None:
-            self._free_from_ns = max(self._free_from_ns, now + self._gap_ns)
+            if now - self._stray_ns > self._gap_ns:
+                self._babble_from_ns = now
+            self._stray_ns = now
+            patient_until_ns = self._babble_from_ns + int(BABBLE_S_MAX * NS_PER_S)
+            self._free_from_ns = max(self._free_from_ns, min(now + self._gap_ns, patient_until_ns))
             return
         self._free_from_ns = min(now + fence.quiet_ns, fence.last_ns)
         for item in fence.scanner.feed(data):
@@ -293,27 +299,36 @@ class BusLine:
         self.figures.timeouts += flying.wrong is None
         self.figures.fences += 1
         self._mute += 1
-        quiet_ns = 0
         if self._late == "reconnect":
             self._flying = None
             self._link.drop()
-        elif self._mute >= MUTE_MAX:
+            self._end(flying, flying.wrong or Silence("timeout", True))
+            return
+        fence = self._raise_fence(flying)
+        if self._mute >= MUTE_MAX:
             self._mute = 0
             self._flying = None
             self._link.suspect()
-        else:
-            quiet_ns = max(int(FENCE_TIMEOUTS * flying.pending.timeout_ns), self._gap_ns)
-            last_ns = self._clock.mono_ns() + int(FENCE_S_MAX * NS_PER_S)
-            self._fence = _Fence(flying.part, flying.scanner, quiet_ns, last_ns)
-        self._end(flying, flying.wrong or Silence("timeout", True), quiet_ns)
+        self._end(flying, flying.wrong or Silence("timeout", True), fence.quiet_ns)
+
+    def _raise_fence(self, flying: _Transaction) -> _Fence:
+        """Let nobody be asked until the answer to a given-up question has come or cannot come any more."""
+        quiet_ns = max(int(FENCE_TIMEOUTS * flying.pending.timeout_ns), self._gap_ns)
+        last_ns = self._clock.mono_ns() + int(FENCE_S_MAX * NS_PER_S)
+        self._fence = _Fence(flying.part, flying.scanner, quiet_ns, last_ns)
+        return self._fence
 
     # -- the link
 
     def link_up(self) -> None:
-        """Use a connection that was made."""
+        """Use a connection that was made. What the former one still owed may come over this one: the fence stays."""
         self.figures.connects += 1
-        self._fence = None
-        self._free_from_ns = self._clock.mono_ns() + self._gap_ns
+        now = self._clock.mono_ns()
+        self._free_from_ns = now + self._gap_ns
+        if self._fence is not None:
+            self._fence.scanner = self._fence.part.scanner()
+            self._fence.last_ns = now + int(FENCE_S_MAX * NS_PER_S)
+            self._free_from_ns = now + self._fence.quiet_ns
         self._on_up()
         self._pump()
 
@@ -324,11 +339,12 @@ class BusLine:
 
     def link_lost(self) -> None:
         """Queue the read that a lost connection interrupted once more; a write is undetermined and never repeated."""
-        self._fence = None
         self._cancel_timer()
         flying, self._flying = self._flying, None
         if flying is None:
             return
+        if self._late == "wait":
+            self._raise_fence(flying)
         pending = flying.pending
         if pending.exchange.writes or pending.sends >= SENDS_MAX or self.state is State.CLOSED:
             pending.done(Silence("lost", True), self._clock.mono_ns() - flying.begun_ns)

@@ -1,0 +1,218 @@
+"""What a half-duplex line does when the world around it misbehaves, second by second on a clock that the test holds."""
+
+import random
+from typing import Any
+
+import pytest
+from rtu_bus import words_of
+from twisted.internet.task import Clock as FakeReactor
+
+from drivers.device import LineFormat
+from drivers.halfduplex import BABBLE_S_MAX, FENCE_S_MAX, MUTE_MAX, BusLine
+from drivers.lines import State
+from drivers.modbus import read_request, write_request
+from drivers.modbus_rtu import Question
+from drivers.outcome import Outcome, Reply, Silence
+
+TIMEOUT_S = 0.5
+GAP_S = 0.01
+
+
+class SteppedClock:
+    """The clock of the fake reactor."""
+
+    speed = 1
+
+    def __init__(self, reactor: FakeReactor) -> None:
+        self._reactor = reactor
+
+    def utc_ns(self) -> int:
+        return round(self._reactor.seconds() * 1e9)
+
+    def mono_ns(self) -> int:
+        return round(self._reactor.seconds() * 1e9)
+
+
+class HeldLink:
+    """A link whose connection the test holds."""
+
+    name = "held"
+
+    def __init__(self) -> None:
+        self.state = State.CLOSED
+        self.sent: list[bytes] = []
+
+    def open(self, user: BusLine) -> None:
+        self.user = user
+        self.state = State.CONNECTING
+
+    def close(self) -> None:
+        self.state = State.CLOSED
+
+    def drop(self) -> None:
+        self.state = State.CONNECTING
+
+    def suspect(self) -> None:
+        self.drop()
+
+    def write(self, data: bytes) -> None:
+        assert self.state is State.UP, "nothing is sent without a connection"
+        self.sent.append(data)
+
+    def discard_input(self) -> None:
+        pass
+
+    # what the test does to it
+
+    def up(self) -> None:
+        self.state = State.UP
+        self.user.link_up()
+
+    def lose(self) -> None:
+        self.state = State.CONNECTING
+        self.user.link_lost()
+
+
+class Bench:
+    """A line that is up, and what came of its questions."""
+
+    def __init__(self, **more: Any) -> None:
+        self.reactor = FakeReactor()
+        self.link = HeldLink()
+        form = LineFormat(19200, "N", 1)
+        self.line = BusLine(self.reactor, SteppedClock(self.reactor), self.link, form, TIMEOUT_S, GAP_S, **more)
+        self.line.open()
+        self.link.up()
+        self.pass_s(GAP_S)
+        self.outcomes: dict[str, Outcome] = {}
+
+    def ask(self, name: str, question: Any, urgent: bool = False) -> None:
+        def done(outcome: Outcome, elapsed_ns: int) -> None:
+            assert name not in self.outcomes, "done is called once"
+            self.outcomes[name] = outcome
+
+        self.line.ask(question, done, urgent)
+
+    def pass_s(self, seconds: float, step_s: float = 0.001) -> None:
+        for _ in range(round(seconds / step_s)):
+            self.reactor.advance(step_s)
+
+    def hear(self, data: bytes) -> None:
+        self.line.link_data(data)
+
+
+def block(address: int, unit: int = 1) -> Question:
+    return Question(read_request(unit, 3, address, 2))
+
+
+def answer(question: Question, first: int) -> bytes:
+    return words_of(question.wire, first)
+
+
+def payload(first: int) -> Reply:
+    return Reply(first.to_bytes(2, "big") + (first + 1).to_bytes(2, "big"))
+
+
+def test_noise_that_never_ends_does_not_stop_the_line() -> None:
+    """A byte every 5 ms never leaves the gap of 10 ms; still the line goes on, and no command waits to be sent late."""
+    bench = Bench()
+    bench.ask("first", block(0))
+    bench.hear(answer(block(0), 7))
+    assert bench.outcomes["first"] == payload(7)
+    bench.ask("second", block(0))
+    for _ in range(round((BABBLE_S_MAX + 1) / 0.005)):
+        bench.hear(b"\x00")
+        bench.pass_s(0.005)
+        if len(bench.link.sent) == 2:
+            break
+    assert len(bench.link.sent) == 2, "the second question was never sent"
+    bench.hear(b"\x00" + answer(block(0), 8))
+    assert bench.outcomes["second"] == payload(8)
+
+
+@pytest.mark.parametrize("fenced", [False, True], ids=["in flight", "fenced"])
+def test_a_late_answer_over_the_next_connection_is_nobodys(fenced: bool) -> None:
+    """A gateway that lost its connection sends what its meter answers to whoever is connected then."""
+    bench = Bench()
+    bench.ask("lost", Question(write_request(1, 6, 9, (0,))) if not fenced else block(8))
+    if fenced:
+        bench.pass_s(TIMEOUT_S + 0.1)
+        assert bench.outcomes["lost"] == Silence("timeout", True)
+    bench.link.lose()
+    bench.ask("next", block(0))
+    bench.link.up()
+    bench.pass_s(0.1)
+    late = answer(block(8), 666)
+    bench.hear(late[:4])
+    bench.pass_s(0.05)
+    bench.hear(late[4:])
+    for _ in range(1000):
+        bench.pass_s(0.002, 0.002)
+        if len(bench.link.sent) == 2:
+            break
+    bench.hear(answer(block(0), 7))
+    assert bench.outcomes["next"] == payload(7)
+
+
+def test_a_read_sent_again_over_the_next_connection_takes_one_answer_only() -> None:
+    """Both sendings of it are answered; the second answer must not become that to the question behind it."""
+    bench = Bench()
+    bench.ask("first", block(8))
+    bench.link.lose()
+    bench.link.up()
+    bench.ask("second", block(0))
+    bench.pass_s(0.2)
+    bench.hear(answer(block(8), 666))  # to the first sending
+    bench.pass_s(0.2)
+    if len(bench.link.sent) > 1:
+        bench.hear(answer(block(8), 666))  # to the second
+    bench.pass_s(2 * TIMEOUT_S)
+    assert bench.outcomes.get("second") != payload(666)
+
+
+def test_a_line_that_babbles_for_an_hour_keeps_nothing() -> None:
+    bench = Bench()
+    rng = random.Random(5)
+    asked = 0
+    for second in range(3600):
+        if len(bench.outcomes) == asked:
+            asked += 1
+            bench.ask(f"q{asked}", block(asked % 50))
+        bench.hear(rng.randbytes(200))
+        bench.pass_s(1.0, 0.25)
+    assert asked > 3600 / (FENCE_S_MAX + 3)
+    assert not any(isinstance(outcome, Reply) for outcome in bench.outcomes.values())
+    assert len(bench.line.figures.violations) < 10
+    assert len(bench.line._urgent) + len(bench.line._normal) <= 1
+
+
+def test_the_time_out_that_makes_a_connection_suspect_is_fenced_too() -> None:
+    """A DTU that sends heartbeats keeps its connection, and a serial port is only opened anew."""
+    bench = Bench()
+    bench.link.suspect = lambda: None  # type: ignore[method-assign]
+    for number in range(MUTE_MAX):
+        bench.ask(f"dead {number}", block(8))
+        bench.pass_s(2 * TIMEOUT_S + 0.2 if number + 1 < MUTE_MAX else TIMEOUT_S + 0.05)
+    assert len(bench.outcomes) == MUTE_MAX
+    bench.ask("next", block(0))
+    bench.pass_s(0.1)
+    bench.hear(answer(block(8), 666))
+    assert "next" not in bench.outcomes
+    bench.pass_s(0.1)
+    bench.hear(answer(block(0), 7))
+    assert bench.outcomes["next"] == payload(7)
+
+
+def test_what_waits_for_a_fence_is_not_sent_when_it_is_withdrawn_or_the_line_closes() -> None:
+    bench = Bench()
+    bench.ask("late", block(8))
+    command = Question(write_request(1, 6, 9, (0,)))
+    bench.pass_s(TIMEOUT_S + 0.1)
+    bench.ask("command", command, urgent=True)
+    bench.ask("read", block(0))
+    bench.line.withdraw(command)
+    bench.line.close()
+    bench.pass_s(3.0)
+    assert bench.link.sent == [block(8).wire]
+    assert bench.outcomes["read"] == Silence("closed", False)
+    assert "command" not in bench.outcomes
