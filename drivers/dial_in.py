@@ -13,7 +13,7 @@ from twisted.internet import protocol
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from drivers.lines import RECONNECT_FIRST_S, RECONNECT_MAX_S, State
-from drivers.transports import LinkUser
+from drivers.transports import LinkUser, drain
 
 PENDING_MAX: Final = 64  # connections that have not said yet who they are
 REGISTER_S: Final = 30.0  # a DTU says it at once; a slow mobile network gets half a minute
@@ -163,6 +163,7 @@ class DialInLink:
         self._user: LinkUser | None = None
         self._caller: _Caller | None = None
         self._held = b""  # the first bytes of what may become a heartbeat
+        self._answering = False  # something else than heartbeats came since the last question
         self._silence: Any = None
 
     def open(self, user: LinkUser) -> None:
@@ -194,12 +195,15 @@ class DialInLink:
 
     def write(self, data: bytes) -> None:
         """Send bytes; nothing happens while the DTU is away."""
+        self._answering = False
         if self._caller is not None:
             self._caller.transport.write(data)
 
     def discard_input(self) -> None:
-        """Forget the beginning of a heartbeat that never became one."""
+        """Throw away what the kernel holds, and the beginning of a heartbeat that never became one."""
         self._held = b""
+        if self._caller is not None and drain(self._caller.transport):
+            self._watch_silence()
 
     # -- what the port says
 
@@ -214,6 +218,7 @@ class DialInLink:
         if self._caller is not None:
             logger.info("line {}: its DTU dialled in again", self.name)
             self._hang_up()
+            self.state = State.CONNECTING  # what the user asks on hearing of it waits for the new connection
             self._user.link_lost()
         self._caller = caller
         self.state = State.UP
@@ -230,23 +235,20 @@ class DialInLink:
             self._user.link_data(payload)
 
     def _without_heartbeat(self, data: bytes) -> bytes:
-        """Take heartbeats and repeated registrations off both ends, where a DTU puts them: between frames, never inside
-        one.
+        """Take away heartbeats and repeated registrations that come before the answer to a question.
 
-        What is left and may be the first part of a packet is held back until the next bytes come.
+        Once an answer has begun everything passes, because the same bytes may be a value in it and a network cuts where
+        it likes; scanners skip a heartbeat behind it. What may be the first part of a packet waits for the next bytes.
         """
         self._held = b""
+        if self._answering:
+            return data
         packets = [packet for packet in (self._heartbeat, self.registration) if packet]
-        shortened = True
-        while shortened and data:
-            shortened = False
-            for packet in packets:
-                if data.startswith(packet):
-                    data, shortened = data[len(packet) :], True
-                elif data.endswith(packet):
-                    data, shortened = data[: -len(packet)], True
+        while packet := next((packet for packet in packets if data.startswith(packet)), b""):
+            data = data[len(packet) :]
         if data and any(packet.startswith(data) for packet in packets):
             self._held, data = data, b""
+        self._answering = bool(data)
         return data
 
     def caller_lost(self, caller: _Caller) -> None:

@@ -70,6 +70,17 @@ class Link(Protocol):
         ...
 
 
+def drain(transport: Any) -> bool:
+    """Throw away what the kernel holds of a TCP connection; tell whether there was anything."""
+    found = False
+    with suppress(OSError):  # nothing more to read, or the end of the connection, which the reactor reports
+        for _ in range(DISCARD_MAX):
+            if not transport.getHandle().recv(READ_BYTES):
+                break
+            found = True
+    return found
+
+
 class Retry:
     """When to connect again: at once, or after a delay that doubles, with jitter."""
 
@@ -191,12 +202,8 @@ class TcpLink:
 
     def discard_input(self) -> None:
         """Take what the kernel holds of this connection; the end of the stream is seen again by the reactor."""
-        if self._wire is None:
-            return
-        with suppress(OSError):  # nothing more to read, or the end of the connection, which the reactor reports
-            for _ in range(DISCARD_MAX):
-                if not self._wire.transport.getHandle().recv(READ_BYTES):
-                    return
+        if self._wire is not None:
+            drain(self._wire.transport)
 
     # -- connecting
 

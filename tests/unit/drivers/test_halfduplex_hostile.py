@@ -174,7 +174,7 @@ def test_a_line_that_babbles_for_an_hour_keeps_nothing() -> None:
     bench = Bench()
     rng = random.Random(5)
     asked = 0
-    for second in range(3600):
+    for _ in range(3600):
         if len(bench.outcomes) == asked:
             asked += 1
             bench.ask(f"q{asked}", block(asked % 50))
