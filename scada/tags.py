@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,10 @@ import numpy.typing as npt
 Kind = Literal["double", "int64", "boolean", "enum"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """One named live value."""
+class Sort(NamedTuple):
+    """What the tags of one measure have in common on every device of a model: one object for thousands of tags."""
 
-    id: str  # "<site>/<kind letter>/<configuration id>/<Measure>", e.g. "park/M/e-a101/ActivePowerTotal"
     name: str  # the measure: PascalCase, no unit inside
-    path: tuple[str, ...]  # folder ids below the site, e.g. ("Areas", "a", "e-a101")
     unit: str  # a symbol of scada.units, or "" for a ratio, a state or money
     kind: Kind
     description_zh: str
@@ -31,6 +28,68 @@ class Tag:
     field: bool = True  # comes from a device, so it can grow stale; False for values the core computes
     states: tuple[str, ...] = ()  # texts of an enum, by value
     currency: str = ""  # ISO 4217 code when the value is money in major units
+
+
+_sorts: dict[Sort, Sort] = {}
+
+
+class Tag:
+    """One named live value; never changed. A site has hundreds of thousands, so it holds only what is its own."""
+
+    __slots__ = ("id", "path", "sort")
+
+    def __init__(self, id: str, name: str, path: tuple[str, ...], *common: Any, **named: Any) -> None:
+        """id: "<site>/<kind letter>/<configuration id>/<Measure>", e.g. "park/M/e-a101/ActivePowerTotal".
+
+        path: folder ids below the site, e.g. ("Areas", "a", "e-a101").   common, named: the other fields of Sort
+        """
+        self.id = id
+        self.path = path
+        made = Sort(name, *common, **named)
+        self.sort = _sorts.setdefault(made, made)
+
+    @property
+    def name(self) -> str:
+        return self.sort.name
+
+    @property
+    def unit(self) -> str:
+        return self.sort.unit
+
+    @property
+    def kind(self) -> Kind:
+        return self.sort.kind
+
+    @property
+    def description_zh(self) -> str:
+        return self.sort.description_zh
+
+    @property
+    def description_en(self) -> str:
+        return self.sort.description_en
+
+    @property
+    def deadband(self) -> float:
+        return self.sort.deadband
+
+    @property
+    def history(self) -> bool:
+        return self.sort.history
+
+    @property
+    def field(self) -> bool:
+        return self.sort.field
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return self.sort.states
+
+    @property
+    def currency(self) -> str:
+        return self.sort.currency
+
+    def __repr__(self) -> str:
+        return f"Tag({self.id!r})"
 
 
 @dataclass(frozen=True)
