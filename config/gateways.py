@@ -73,7 +73,7 @@ def _gateway(table: GatewayTable, row: Callable[[str, str, str], int]) -> Gatewa
         heartbeat_s=table.heartbeat_s,
         late=table.late,
         log_frames=table.log_frames,
-        rows={measure: row(GATEWAY, table.id, measure) for measure in GATEWAY_COUNTERS},
+        rows={measure: row(GATEWAY, table.id, measure) for measure in (*GATEWAY_COUNTERS, "ShortestPeriodMs")},
     )
 
 

@@ -77,9 +77,7 @@ class FieldBus:
             heard = (self._note_of(behind[g.id]), self.identity.doubt)
             self.pollers[g.id] = GatewayPoller(site, g, behind[g.id], stage, bulk, engines.get(g.transport), *heard)
         budgets = {g.id: budget_of(g, behind[g.id]) for g in gateways}
-        self.health.watch(
-            [Watched(g, self.pollers[g.id].lines, budgets[g.id].shortest_s) for g in gateways], self.engine
-        )
+        self.health.watch([Watched(g, self.pollers[g.id].lines) for g in gateways], self.engine)
         stage.sources.append(lambda utc_ns: self.health.look(stage, utc_ns))
         tell_budgets(gateways, budgets)
 

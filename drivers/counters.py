@@ -25,7 +25,7 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
     "BadIdentifier": frozenset({"echo", "sequence number", "transaction", "protocol id", "objects", "follow-up"}),
     "BadOther": frozenset(),
 }  # fmt: skip
-GATEWAY_COUNTERS: Final = (*DEVICE_COUNTERS, "BusLoad", *KINDS, "LateFrames", "ShortestPeriodMs")
+GATEWAY_COUNTERS: Final = (*DEVICE_COUNTERS, "BusLoad", *KINDS, "LateFrames")
 
 
 def kind_of(wrong: str) -> str:

@@ -49,7 +49,6 @@ class Watched(NamedTuple):
 
     gateway: Gateway
     lines: tuple[Line, ...]
-    shortest_s: float  # the shortest period of its poll cycle
 
 
 class FieldHealth:
@@ -151,9 +150,8 @@ class FieldHealth:
         figures = self._gateway_window.figures(of_gateways, longest_ns)
         self._gateway_window.turned(of_gateways, longest_ns, now_ns)
         late = [sum(line.figures.unsolicited for line in watched.lines) for watched in self._watched]
-        shortest_ms = [1000.0 * watched.shortest_s for watched in self._watched]
         load = self._load(spent_ns, now_ns)
-        shown = np.column_stack((_table(total, figures, last_ns), load, kinds, late, shortest_ms))
+        shown = np.column_stack((_table(total, figures, last_ns), load, kinds, late))
         known = self._gateway_rows[:, 0] != NO_ROW
         _stage(stage, self._gateway_rows[known], shown[known], utc_ns)
 
