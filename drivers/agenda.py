@@ -11,7 +11,7 @@ from drivers.profile import POLL_S, PollClass
 from scada.clock import NS_PER_S
 
 SPREAD_S: Final = 5.0  # the first look at a slow value comes soon, but not all of them in one cycle
-AGAIN_S: Final = 10.0  # after a device came back
+AGAIN_S: Final = 10.0  # after a device came back, or had no time
 JITTER: Final = 0.1
 IDENTIFY_S: Final = 60.0  # a meter that stays silent to the question for its number is asked no more often
 
@@ -53,6 +53,11 @@ class Agenda:
             self._asked_ns[block] = now_ns
             spread = self._rng.uniform(1 - JITTER, 1)
             self._due_ns[block] = now_ns + int(self._period_ns[block] * spread)
+
+    def unanswered(self, block: int, now_ns: int) -> None:
+        """Ask a block soon again that had no answer through no fault of the device; one of class "scan" always is."""
+        if block in self._due_ns:
+            self._due_ns[block] = now_ns + int(self._rng.uniform(0, AGAIN_S) * NS_PER_S)
 
     def again(self, now_ns: int, within_s: float = AGAIN_S) -> None:
         """Ask all timed blocks soon: the device is new, or was away."""

@@ -317,6 +317,8 @@ class GatewayPoller:
                 self._silent()
         elif outcome.reason == "lost":
             self._miss(station, "the connection ended whenever it was asked", elapsed_ns)
+        else:
+            station.agenda.unanswered(block, self._clock.mono_ns())
         return Then.STOP  # without a connection it is nobody's miss: the line reports it when the gateway stays away
 
     def _take_exception(self, station: _Station, block: int, reply: ExceptionReply, elapsed_ns: int) -> Then:
@@ -332,6 +334,7 @@ class GatewayPoller:
             if station.busy <= BUSY_RETRIES:
                 return Then.AGAIN  # behind the others: it gets time
             station.readings.reject(block, UNCERTAIN_LAST_USABLE)
+            station.agenda.unanswered(block, self._clock.mono_ns())
             return Then.ON
         station.readings.reject(block, meaning.quality)
         self._note_refusal(station, block, f"exception {code:02X}, {meaning.name}")
@@ -468,13 +471,15 @@ class GatewayPoller:
             self._tags.stage(self._stage, self._clock.utc_ns())
 
     def _gateway_recovered(self) -> None:
-        self._failed_attempts = 0
+        was_lost, self._failed_attempts = self._failed_attempts > 0, 0
         self._online = True
         if self._polls is not None:
             self._polls.tell(False)
         self._tags.gateway_online(True)
         logger.info("gateway {}: answers", self._gateway.id)
         for station in self._stations.values():
+            if was_lost:
+                station.agenda.again(self._clock.mono_ns())  # what is read once an hour was lowered with the rest
             if station.with_gateway:
                 station.with_gateway = False
                 station.misses = 0
