@@ -179,7 +179,8 @@ def _all_tags(sources: Sources) -> Iterator[Tag]:
 def _register_tag(site: str, owner: str, path: tuple[str, ...], profile: ProfileTable, register: RegisterTable) -> Tag:
     position = profile.switch is not None and register.measure == profile.switch.position
     flag = register.type == "bit" or register.mask.bit_count() == 1
-    kind: Kind = "enum" if position else "boolean" if flag else "double"
+    name = register.measure == profile.identity  # digits that are no quantity
+    kind: Kind = "enum" if position else "boolean" if flag else "int64" if name else "double"
     return Tag(
         id=tag_id(site, METER, owner, register.measure),
         name=register.measure,

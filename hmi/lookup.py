@@ -21,6 +21,8 @@ ENERGY: Final = (
     "ActiveEnergyImportTotal", "WaterVolume", "GasVolume", "SteamMass", "HeatEnergy", "CoolEnergy",
 )  # fmt: skip
 
+MOMENTS: Final = frozenset({"LastGood", "ForecastEmpty"})  # counted in UTC seconds, shown as a time of the site
+
 DECIMALS: Final = {
     "kW": 1, "kWh": 2, "kvar": 1, "kVA": 1, "V": 1, "A": 2, "Hz": 2, "m3": 2, "m3/h": 2, "GJ": 3, "MJ": 1, "°C": 1,
     "t": 2, "t/h": 2, "kPa": 1, "MPa": 3, "%": 1, "ms": 1, "s": 1, "d": 1,
@@ -75,9 +77,18 @@ class Lookup:
             return DECIMALS_MONEY
         return DECIMALS.get(tag.unit, DECIMALS_RATIO)
 
+    def is_name(self, row: int) -> bool:
+        """Tell whether a row holds the number by which a device names itself, whose digits are not grouped."""
+        _, letter, owner, measure = self.tag(row).id.split("/")
+        return letter == "M" and measure == self.devices[owner].profile.identity
+
     def is_valve(self, row: int) -> bool:
         """Tell whether a row belongs to a device that switches a valve, not a breaker."""
-        breaker = self.breakers.get(self.tag(row).id.split("/")[2])
+        return self.is_valve_of(self.tag(row).id.split("/")[2])
+
+    def is_valve_of(self, device_id: str) -> bool:
+        """Tell whether a device switches a valve."""
+        breaker = self.breakers.get(device_id)
         return breaker is not None and breaker.kind == "valve"
 
     def credit_states(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from hmi.i18n import Texts
-from hmi.lookup import NO_ROW, Lookup
+from hmi.lookup import MOMENTS, NO_ROW, Lookup
 from hmi.words import of_tag, symbol, word
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -49,7 +49,7 @@ class Renderer:
         if row == NO_ROW:
             return Markup('<span class="wk-note">–</span>')
         shown = self._lookup.tag(row)
-        written = shown.currency or symbol(shown.unit)
+        written = "" if shown.name in MOMENTS else shown.currency or symbol(shown.unit)
         after = Markup('<span class="wk-unit">{}</span>').format(written) if unit and written else Markup("")
         return Markup("<{0} class='wk-value' {1}>----</{0}>{2}").format(
             Markup(escape(tag)), self._attributes(row, texts), after
@@ -62,6 +62,10 @@ class Renderer:
             return Markup('data-row="{}" data-as="words" data-words="{}"').format(
                 row, _json(of_tag(shown.name, shown.states, self._lookup.is_valve(row), texts))
             )
+        if shown.name in MOMENTS:
+            return Markup('data-row="{}" data-as="moment"').format(row)
+        if self._lookup.is_name(row):
+            return Markup('data-row="{}" data-as="digits"').format(row)
         return Markup('data-row="{}" data-decimals="{}"').format(row, self._lookup.decimals(row))
 
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from config.tagging import DEVICE_OFFERS, IDENTITY_OFFERS
 from hmi.context import Context
 from hmi.frame import admitted, fragment, frame
-from hmi.lookup import NO_ROW, POWER
+from hmi.lookup import MOMENTS, NO_ROW, POWER
 from hmi.pages.lists import place
 from hmi.pages.switching import switch_panel
 from hmi.trend import Trend
@@ -87,5 +87,7 @@ def _supply(visitor: Visitor, device: str) -> dict[str, object]:
 
 
 def _label(visitor: Visitor, row: int) -> str:
+    """Return what a tag is called; a moment is shown as a time, so that how it is counted is left out."""
     tag = visitor.context.lookup.tag(row)
-    return tag.description_zh if visitor.texts.language == "zh" else tag.description_en
+    label = tag.description_zh if visitor.texts.language == "zh" else tag.description_en
+    return label.removesuffix("(UTC 秒)").removesuffix(", UTC seconds") if tag.name in MOMENTS else label

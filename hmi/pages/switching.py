@@ -57,9 +57,9 @@ class _Panel:
             ui.label(texts("Switch") if self._breaker == self._device else elsewhere).classes("wk-heading")
             live = [(label, lookup.row("M", self._breaker, name)) for label, name in zip(labels, names, strict=True)]
             fragment(visitor, "facts.html", facts=[], live_facts=live)
-            for target, heading in (
-                ("open", texts("Switch off: conditions")),
-                ("closed", texts("Switch on: conditions")),
+            for target, heading in self._worded(
+                (texts("Switch off: conditions"), texts("Switch on: conditions")),
+                (texts("Shut the valve: conditions"), texts("Open the valve: conditions")),
             ):
                 ui.label(heading).classes("wk-note").style("margin-top:8px")
                 self._conditions[target] = ui.html("", sanitize=False).classes(f"wk-conditions-{target}")
@@ -74,9 +74,16 @@ class _Panel:
     def _buttons(self) -> None:
         texts = self._visitor.texts
         with ui.row().style("margin-top:10px"):
-            for target, text in (("open", texts("Switch off…")), ("closed", texts("Switch on…"))):
+            for target, text in self._worded(
+                (texts("Switch off…"), texts("Switch on…")), (texts("Shut the valve…"), texts("Open the valve…"))
+            ):
                 button = ui.button(text).props("outline no-caps color=grey-9").classes(f"wk-{target}")
                 button.on_click(self._visitor.guarded("breaker.switch")(self._selector(target)))
+
+    def _worded(self, breaker: tuple[str, str], valve: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Return each target with its words. A valve interrupts as an open breaker does: it is shut."""
+        opening, closing = valve if self._visitor.context.lookup.is_valve_of(self._breaker) else breaker
+        return (("open", opening), ("closed", closing))
 
     def _selector(self, target: str) -> Any:
         async def select(*_: object) -> None:
@@ -113,8 +120,11 @@ class _Panel:
         visitor, texts, lookup = self._visitor, self._visitor.texts, self._visitor.context.lookup
         stops_tenant = target == "open" and lookup.account_of(self._device) is not None
         with ui.dialog().props("persistent") as dialog, ui.card().classes("wk-dialog"):
-            title = texts("Confirm switching off") if target == "open" else texts("Confirm switching on")
-            ui.label(title).classes("wk-title")
+            titles = self._worded(
+                (texts("Confirm switching off"), texts("Confirm switching on")),
+                (texts("Confirm shutting the valve"), texts("Confirm opening the valve")),
+            )
+            ui.label(dict(titles)[target]).classes("wk-title")
             fragment(visitor, "facts.html", facts=self._facts(target), live_facts=self._load())
             reason = ui.input(texts("Reason")).props(f"maxlength={REASON_MAX}").classes("w-full wk-reason")
             typed = ui.input(texts("Last {count} characters of {id}", count=TYPED, id=self._device)).classes(
@@ -124,7 +134,10 @@ class _Panel:
             problem = ui.label().classes("wk-error")
             with ui.row():
                 cancel = ui.button(texts("Cancel")).props("unelevated no-caps autofocus color=blue-grey-8")
-                operate = ui.button(texts("Switch off") if target == "open" else texts("Switch on"))
+                verbs = self._worded(
+                    (texts("Switch off"), texts("Switch on")), (texts("Shut the valve"), texts("Open the valve"))
+                )
+                operate = ui.button(dict(verbs)[target])
                 operate.props("outline no-caps color=grey-9").classes("wk-operate")
             ui.label(texts("The selection ends after {seconds} s.", seconds=timeout_s)).classes("wk-note")
 
@@ -154,11 +167,12 @@ class _Panel:
             if target == "open"
             else texts("The supply returns at once; machines may start.")
         )
+        switch = texts("Valve") if lookup.is_valve_of(self._breaker) else texts("Breaker")
         return [
             (texts("Tenant"), texts.pick(account) if account else "–"),
             (texts("Meter"), f"{lookup.name(self._device, texts.language)} ({self._device})"),
             (texts("Meter number"), self._visitor.context.plant.serials.get(self._device, "–")),
-            (texts("Breaker"), f"{lookup.name(self._breaker, texts.language)} ({self._breaker})"),
+            (switch, f"{lookup.name(self._breaker, texts.language)} ({self._breaker})"),
             (texts("Consequence"), consequence),
         ]
 

@@ -32,6 +32,8 @@
     const data = element.dataset;
     let text = "----";
     if (data.as === "words") text = value === null ? "----" : (words(element)[value] ?? String(value));
+    else if (data.as === "moment") text = value ? when(1000 * value, page().dataset.zone) : "----";
+    else if (data.as === "digits") text = value === null ? "----" : value.toFixed(0);
     else if (value !== null) text = number(value, Number(data.decimals ?? 1));
     const unknown = quality === 2;
     if (unknown && data.as === "words" && data.unknown) text = data.unknown;
@@ -63,6 +65,8 @@
     class: mark,
     words: (element, value, quality) => { mark(element, value, quality); showText(element, value, quality); },
     number: (element, value, quality) => { mark(element, null, quality); showText(element, value, quality); },
+    moment: (element, value, quality) => { mark(element, null, quality); showText(element, value, quality); },
+    digits: (element, value, quality) => { mark(element, null, quality); showText(element, value, quality); },
     bar: (element, value, quality) => {
       mark(element, null, quality);
       element.style.width = Math.max(0, Math.min(100, (100 * (value ?? 0)) / Number(element.dataset.max))) + "%";
