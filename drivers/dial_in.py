@@ -190,8 +190,9 @@ class DialInLink:
 
     def suspect(self) -> None:
         """Hang up a connection on which nothing comes; one that still brings heartbeats stays."""
-        if not self._heartbeat:
+        if not self._heartbeat and self._user is not None:
             self.drop()
+            self._user.link_down("the DTU brought no answer to several questions")
 
     def write(self, data: bytes) -> None:
         """Send bytes; nothing happens while the DTU is away."""

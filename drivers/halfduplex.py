@@ -341,8 +341,16 @@ class BusLine:
         """Queue the read that a lost connection interrupted once more; a write is undetermined and never repeated."""
         self._cancel_timer()
         flying, self._flying = self._flying, None
-        if flying is None:
-            return
+        if flying is not None:
+            self._lose(flying)
+        if self.state is State.WAITING:  # the other side comes back when it likes: no command is sent then
+            commands = [pending for pending in self._urgent if pending.exchange.writes]
+            self._urgent = deque(pending for pending in self._urgent if not pending.exchange.writes)
+            for pending in commands:
+                pending.done(Silence("not connected", False), 0)
+
+    def _lose(self, flying: _Transaction) -> None:
+        """End a question on a connection that is lost: a read is queued once more, before the others."""
         if self._late == "wait":
             self._raise_fence(flying)
         pending = flying.pending

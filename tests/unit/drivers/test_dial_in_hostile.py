@@ -177,3 +177,15 @@ def test_strangers_that_say_nothing_fill_neither_memory_nor_port_for_long(bench:
     assert all(transport.aborted for transport in bench.transports)
     bench.dial(b"DTU-A")
     assert bench.users[b"DTU-A"].link.state is State.UP
+
+
+def test_a_connection_that_is_hung_up_as_suspect_is_told_as_down(bench: Bench) -> None:
+    """What waits for it must fail now, not when the DTU dials in again."""
+    user = User()
+    user.link = DialInLink(bench.reactor, bench.port, "C", b"DTU-C", b"", 90.0)
+    user.link.open(user)
+    bench.dial(b"DTU-C")
+    user.link.suspect()
+    assert user.told == ["up", "down"]
+    assert user.link.state is State.WAITING
+    user.link.close()

@@ -216,3 +216,16 @@ def test_what_waits_for_a_fence_is_not_sent_when_it_is_withdrawn_or_the_line_clo
     assert bench.link.sent == [block(8).wire]
     assert bench.outcomes["read"] == Silence("closed", False)
     assert "command" not in bench.outcomes
+
+
+def test_a_command_that_waits_for_a_line_that_goes_away_fails_and_is_not_sent_when_it_comes_back() -> None:
+    """A DTU may dial in again minutes later; a command that waited for it would then switch when nobody expects it."""
+    bench = Bench()
+    bench.ask("read", block(0))
+    bench.ask("command", Question(write_request(1, 6, 9, (0,))), urgent=True)
+    bench.link.state = State.WAITING
+    bench.link.user.link_lost()
+    assert bench.outcomes["command"] == Silence("not connected", False)
+    bench.link.up()
+    bench.pass_s(TIMEOUT_S + 0.1)
+    assert bench.link.sent == [block(0).wire] * 2
