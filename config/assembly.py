@@ -5,7 +5,7 @@ or Fraction to the integer the billing core wants.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
@@ -20,8 +20,9 @@ from config.profile_schema import ProfileTable, RegisterTable
 from config.profiling import profiles, secrets
 from config.schema import NANO, MeterRow
 from config.tagging import METER, device_folders, rows_of
+from drivers.budget import period_of
 from drivers.counters import DEVICE_COUNTERS
-from drivers.device import NO_ROW, Device
+from drivers.device import NO_ROW, Device, Gateway
 from drivers.profile import Profile
 from scada.control import Breaker
 from scada.tags import TagTable
@@ -30,6 +31,9 @@ from scada.topology import Edge, Network, Node
 OVERLOAD: Final = Fraction(
     12, 10
 )  # a connection carries at most 1.2 times its rating for long (VEE practice: maximum check)
+READS: Final = 2  # reads of a position: the one that may be lost, and the next
+QUEUE_S: Final = 1.0  # what a read may wait for others on its line
+POSITION_FRESH_S_MAX: Final = 60.0  # nobody switches on what was true more than a minute ago, however slow the line is
 SECONDS_PER_HOUR: Final = 3600
 MILLI: Final = 1000
 FIXED_NAMES: Final[Mapping[str, settings.Name]] = {
@@ -139,8 +143,11 @@ def account_classes(sources: Sources) -> dict[str, AccountClass]:
     }
 
 
-def breakers(sources: Sources, tags: TagTable) -> tuple[Breaker, ...]:
+def breakers(
+    sources: Sources, tags: TagTable, gateways: Sequence[Gateway], devices: Sequence[Device]
+) -> tuple[Breaker, ...]:
     """Return every device with a switch. A protected tenant's supply is protected too; gas is never opened remotely."""
+    fresh_s = _position_fresh_s(gateways, devices)
     row = rows_of(sources, tags)
     known = sources.by_id("profile")
     tenants = sources.by_id("tenant")
@@ -166,9 +173,19 @@ def breakers(sources: Sources, tags: TagTable) -> tuple[Breaker, ...]:
                 verify_s=profile.switch.verify_s,
                 protected=meter.protected or meter.id in guarded,
                 remote_close=profile.medium != "gas",
+                fresh_s=fresh_s[meter.id],
             )
         )
     return tuple(found)
+
+
+def _position_fresh_s(gateways: Sequence[Gateway], devices: Sequence[Device]) -> dict[str, float]:
+    """Return for how long the position of each device counts as fresh, s: one read may be lost, and one may queue."""
+    behind: dict[str, list[Device]] = {gateway.id: [] for gateway in gateways}
+    for device in devices:
+        behind[device.gateway].append(device)
+    period_s = {gateway.id: period_of(gateway, behind[gateway.id]) for gateway in gateways}
+    return {device.id: min(READS * period_s[device.gateway] + QUEUE_S, POSITION_FRESH_S_MAX) for device in devices}
 
 
 def networks(sources: Sources) -> tuple[Network, ...]:

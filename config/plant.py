@@ -110,6 +110,7 @@ def load(folder: Path) -> Plant:
 def _build(sources: Sources) -> Plant:
     """Make the plant of a configuration without faults."""
     tags = build_tags(sources)
+    lines, devices = gateways(sources, tags), assembly.devices(sources, tags)
     points = assembly.points(sources)
     accounts = assembly.accounts(sources)
     alarms = build_alarms(sources, tags)
@@ -121,13 +122,13 @@ def _build(sources: Sources) -> Plant:
         checkpoint_s=scan.checkpoint_s,
         tags=tags,
         layout=_layout(tags, points, accounts, alarms, ledger.spare_accounts),
-        gateways=gateways(sources, tags),
-        devices=assembly.devices(sources, tags),
+        gateways=lines,
+        devices=devices,
         points=points,
         accounts=accounts,
         plans=planning.plans(sources),
         alarms=alarms,
-        breakers=assembly.breakers(sources, tags),
+        breakers=assembly.breakers(sources, tags, lines, devices),
         networks=assembly.networks(sources),
         names=assembly.names(sources),
         buildings=tuple(Building(**table.model_dump()) for table in sources.by_id("building").values()),

@@ -19,6 +19,7 @@ from drivers.profile import POLL_S, Protocol
 REPLY_DELAY_S: Final[dict[Protocol, float]] = {
     "modbus": 0.03, "dlt645-2007": 0.1, "dlt645-1997": 0.1, "cjt188": 0.1,
 }  # fmt: skip
+PERIOD_MOST_S: Final = 3600.0  # a line that cannot carry its plan is reported; its values grow stale all the same
 RTU_EXTRA_BYTES: Final = 3  # of a Modbus TCP frame behind a gateway: address and CRC of the serial frame
 MBAP_HEAD_BYTES: Final = 7
 
@@ -58,6 +59,13 @@ def budget_of(gateway: Gateway, devices: Sequence[Device]) -> LineBudget:
                 questions += 1
                 scan_s += seconds
     return LineBudget(questions, scan_s, share, gateway.period_s)
+
+
+def period_of(gateway: Gateway, devices: Sequence[Device]) -> float:
+    """Return how often the devices of a gateway are read, s: as wished, or as its serial line carries it."""
+    if gateway.transport == "modbus-tcp":
+        return gateway.period_s  # the serial side, if there is one, is not ours to time
+    return min(max(gateway.period_s, budget_of(gateway, devices).shortest_s), PERIOD_MOST_S)
 
 
 def spent_s(gateway: Gateway, device: Device, block: Block) -> float:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from loguru import logger
 
-from drivers.budget import LineBudget, budget_of
+from drivers.budget import LineBudget, budget_of, period_of
 from drivers.bulk import BulkDecoder
 from drivers.device import Device, Gateway
 from drivers.dial_in import dial_in_ports
@@ -32,7 +32,6 @@ from scada.stage import Stage
 if TYPE_CHECKING:
     from drivers.engine import Engine
 
-PERIOD_MOST_S: Final = 3600.0  # a line that cannot carry its plan is reported; its values grow stale all the same
 # Exceptions to a write that leave open whether the device executed it: a slave that did not answer its gateway (0A of
 # older serial servers, 0B), and "acknowledge", which promises an execution that takes long.
 UNDETERMINED_ANSWERS: Final = frozenset({"unreachable", "pending"})
@@ -65,7 +64,7 @@ class FieldBus:
         self._framed = {gateway.id: gateway.transport == "modbus-tcp" for gateway in gateways}
         self.newest = stage.newest
         store = ReplyStore(devices)
-        bulk = BulkDecoder(store, stage, ZoneInfo(zone), {g.id: _period_s(g, behind[g.id]) for g in gateways})
+        bulk = BulkDecoder(store, stage, ZoneInfo(zone), {g.id: period_of(g, behind[g.id]) for g in gateways})
         self.engine = engine_for(reactor, clock, gateways, store)
         engines = {"modbus-tcp": self.engine}
         site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
@@ -162,13 +161,6 @@ def engine_for(reactor: Any, clock: Clock, gateways: Sequence[Gateway], store: R
     from drivers.engine import Engine
 
     return Engine(reactor, clock, store, len(framed))
-
-
-def _period_s(gateway: Gateway, devices: Sequence[Device]) -> float:
-    """Return how often the devices of a gateway are read: as wished, or as its serial line carries it."""
-    if gateway.transport == "modbus-tcp":
-        return gateway.period_s  # the serial side, if there is one, is not ours to time
-    return min(max(gateway.period_s, budget_of(gateway, devices).shortest_s), PERIOD_MOST_S)
 
 
 def tell_budgets(gateways: Sequence[Gateway], budgets: Mapping[str, LineBudget]) -> None:

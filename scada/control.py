@@ -60,6 +60,7 @@ class Breaker:
     verify_s: float  # real seconds the mechanism may take
     protected: bool  # a protected supply is not switched off remotely
     remote_close: bool  # False: closed on the spot only (gas, always)
+    fresh_s: float = 0.0  # real seconds for which its position counts as fresh, where its line needs more than others
 
 
 class ControlDesk:
@@ -377,7 +378,7 @@ class ControlDesk:
                 position=int(position.value) if position.value in range(len(POSITIONS)) else BAD_STATE,
                 position_good=is_good(position.quality),
                 age_s=(utc_ns - position.source_time_ns) / NS_PER_S / self._clock.speed,
-                fresh_s=self._fresh_s,
+                fresh_s=max(self._fresh_s, breaker.fresh_s),
                 online=is_good(online.quality) and online.value != 0,
                 busy=self._busy(breaker.id, own, mono_ns),
                 medium=breaker.medium,

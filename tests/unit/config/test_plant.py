@@ -147,6 +147,13 @@ def test_ratios_and_limits_worked_out_by_hand(plant: Plant) -> None:
     assert (points["p-c-a201"].milli_per_count, points["p-c-a201"].unit) == (100, "kWh")
 
 
+def test_a_position_counts_as_fresh_for_two_reads_of_its_line(plant: Plant) -> None:
+    fresh_s = {breaker.id: breaker.fresh_s for breaker in plant.breakers}
+    assert fresh_s["e-a101"] == 3.0  # Modbus TCP, every second
+    assert fresh_s["w-b401"] == 21.0  # its line is read every ten seconds
+    assert 10.0 < fresh_s["e-b501"] < 13.0  # its line cannot carry the five seconds that are wished
+
+
 def test_money_is_exact(plant: Plant) -> None:
     accounts = {account.id: account for account in plant.accounts}
     assert accounts["t-s01"].opening_nano == 8_500_000_000

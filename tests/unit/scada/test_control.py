@@ -172,6 +172,16 @@ async def test_a_late_operate_is_refused_before_any_scan_noticed(rig: Desk) -> N
 
 
 @on_desk
+async def test_a_position_on_a_slow_line_is_fresh_for_as_long_as_its_line_needs(rig: Desk) -> None:
+    slow = breaker(0, fresh_s=20.0)
+    desk = ControlDesk([slow], rig.work, rig.clock, rig, rig.actuate, newest=rig.newest)
+    rig.wait(19)
+    assert all(condition.ok for condition in desk.interlocks("b0", OPEN))
+    rig.wait(2)
+    assert [each.code for each in desk.interlocks("b0", OPEN) if not each.ok] == ["interlock.stale"]
+
+
+@on_desk
 async def test_interlocks_are_judged_again_at_operate(rig: Desk) -> None:
     command = rig.desk.select("b0", OPEN, *LI)
     rig.wait(control.FRESH_S + 1)
