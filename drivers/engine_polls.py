@@ -96,6 +96,12 @@ class EnginePolls:
         before, self._replies_before = self._replies_before, self._seat.good_replies
         return self._replies_before != before
 
+    def response_ns(self) -> Numbers:
+        """Return the longest of the last response times of each device's blocks, (n_devices,)."""
+        longest: Numbers = np.zeros(len(self._slots), dtype=np.int64)
+        np.maximum.at(longest, self._numbers, self._last_ns[self._all])
+        return longest
+
     # -- what the seat says (engine_cycle.CycleClient)
 
     def good(self, slot: int, elapsed_ns: int) -> None:

@@ -1,29 +1,29 @@
 """The poller of one gateway: which device is asked when, and what its silence means.
 
 Devices that answer are polled in cycles over the main line. A device that does not is taken out of the cycle and probed
-over a line of its own, seldom, so that a time-out and the fence that follows it cost the others nothing. Where there is
-only one line, probes and slow devices get a small share of its time.
-Rule: this file decides about time and blame; what a reply or a failure does to the stage is `readings`' business.
+aside, seldom (`drivers.aside`), so that a time-out and the fence that follows it cost the others nothing.
+Rule: this file decides about cycles and blame; what a reply or a failure does to the stage is `readings`' business.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 from twisted.internet.defer import Deferred, DeferredList
 
 from drivers.agenda import Agenda
+from drivers.aside import LOST_AFTER_S, SLOW_LEAST_S, Aside
 from drivers.bulk import BulkDecoder
 from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
-from drivers.engine_cycle import Then
+from drivers.engine_cycle import Numbers, Then
 from drivers.health import Note
 from drivers.linemaking import Site, make_lines
 from drivers.lines import RECONNECT_MAX_S, Line, State
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
 from drivers.readings import DeviceReadings
+from drivers.stations import MISSES_LOST, Station
 from drivers.watch import PositionWatch
 from scada.clock import NS_PER_S
 from scada.quality import UNCERTAIN_LAST_USABLE, UNCERTAIN_NO_COMMUNICATION
@@ -36,40 +36,12 @@ if TYPE_CHECKING:
 
 NS_PER_MS: Final = 1_000_000
 LATE_MAX_NS: Final = 100_000_000  # a cycle that begins later than this was held up, and is not made up for
-MISSES_LOST: Final = 3  # missed polls until a device, or a gateway, counts as lost (usual practice)
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0  # a repaired meter is seen within a minute
 JITTER: Final = 0.2
 START_SPREAD_S: Final = 1.0  # gateways that come back together (power return) are asked spread over this time
-PROBE_SHARE: Final = 0.05  # of the line's time that failing probes may take: the others lose less than 5 %
 BUSY_RETRIES: Final = 2  # repetitions inside one cycle after "busy" or "acknowledge"
-# Silences that a probe blames on the device: on a line of its own (False) a lost connection may be one too many.
-FAULTS_OF: Final = {False: ("timeout",), True: ("timeout", "lost")}
 SILENT_AFTER: Final = 3  # consecutive time-outs of different devices with no reply between: it is the gateway
-SLOW_TIMES: Final = 4.0  # an answer that takes so many times as long as its neighbours' usual one is slow ...
-SLOW_LEAST_S: Final = 0.25  # ... and so long at least
-
-
-@dataclass(slots=True)
-class _Station:
-    """The communication state of one device."""
-
-    readings: DeviceReadings
-    number: int  # its place in the gateway's communication tags
-    agenda: Agenda
-    turn: tuple[int, ...] = ()  # blocks to ask in this cycle
-    rest_until_ns: int = 0  # a slow device on a shared line waits so long for its next turn
-    response_s: float = 0.0  # of its last answer
-    misses: int = 0  # consecutive; 0 = polled in the cycle, else probed
-    probe_due_ns: int = 0
-    busy: int = 0  # "busy" answers in this cycle
-    lost: bool = False  # reported as lost
-    with_gateway: bool = False  # its misses are the gateway's
-    refused: frozenset[int] = frozenset()  # blocks that it answers with an exception
-
-    @property
-    def id(self) -> str:
-        return self.readings.device.id
 
 
 class GatewayPoller:
@@ -103,32 +75,38 @@ class GatewayPoller:
         self._one_line = lines.shared
         self._in_flight = 1 if lines.shared else gateway.in_flight
         self._silent_after = max(SILENT_AFTER, len(devices)) if lines.shared else SILENT_AFTER
-        self._queue: deque[tuple[_Station, int]] = deque()
+        self._queue: deque[tuple[Station, int]] = deque()
         self._active = 0
         self._cycle_from_ns = 0
         self._cycle_due_ns = 0
         self._late_ns = 0
         self._timers = site.reactor if engine is None else engine.pulse
         self._cycle_timer: Any = None
-        self._probing = False
-        self._probe_not_before_ns = 0
         self._silences = 0  # consecutive time-outs on the main line
         self._failed_attempts = 0  # consecutive; of connecting, or of a gateway that takes connections and says nothing
         self._skipped = True  # the last cycle found no connection
         self._online = False
-        self._share_line = lines.shared  # or the gateway refuses a second connection: probes go over the main line
         self._watches: dict[str, PositionWatch] = {}
         self._tags = CommunicationTags(gateway, devices)
         self._numbered = tuple(self._stations.values())
+        self._crowded = False  # the last cycle took longer than its period
+        self._aside = Aside(site.clock, gateway, lines, self._numbered, self._take_aside)
         self._timed = tuple(station for station in self._numbered if station.agenda.timed)
         self._polls = None
         if engine is not None and lines.seat_of is not None:
             assert lines.seat_of.seat is not None
             self._polls = self._engine_polls(engine, lines.seat_of.seat)
 
-    def _station(self, number: int, device: Device) -> _Station:
+    def _station(self, number: int, device: Device) -> Station:
         readings = DeviceReadings(device, self._bulk, self._gateway.transport == "modbus-tcp")
-        return _Station(readings, number, Agenda(readings.polls, self._rng, self._clock.mono_ns()))
+        agenda = Agenda(readings.polls, self._rng, self._clock.mono_ns())
+        return Station(readings, number, agenda, tuple(map(self._wire_ns, readings.requests)))
+
+    def _wire_ns(self, question: Any) -> int:
+        """Return how long a question and its right answer are on the serial line; Modbus TCP tells nothing about it."""
+        if self._gateway.transport == "modbus-tcp":
+            return 0
+        return int((len(question.wire) + question.reply_bytes) * self._gateway.line.char_s * NS_PER_S)
 
     def _engine_polls(self, engine: "Engine", seat: "Seat") -> "EnginePolls":
         from drivers.engine_polls import EnginePolls
@@ -200,26 +178,29 @@ class GatewayPoller:
         self._late_ns = late_ns if 0 < late_ns < LATE_MAX_NS else 0  # the next one makes up for it, so that none drifts
         self._skipped = self.line.state is not State.UP
         if self._polls is not None and not self._skipped:
-            self._probe()
+            self._aside.look()
             for station in self._numbered:
                 station.busy = 0
-            left_out = tuple(station.number for station in self._numbered if station.misses)
+            left_out = tuple(station.number for station in self._numbered if station.aside)
             self._polls.begin(left_out, self._timed_blocks(self._cycle_from_ns))
             return
         if not self._skipped:
             for station in self._stations.values():
                 station.busy = 0
+                if station.aside:
+                    self._lose_in_time(station)
+                    continue
                 station.turn = station.agenda.due(self._cycle_from_ns)
-                if station.misses == 0 and station.turn and station.rest_until_ns <= self._cycle_from_ns:
+                if station.turn:
                     self._queue.append((station, 0))
-        self._probe()
+        self._aside.look()
         self._fill()
 
     def _timed_blocks(self, now_ns: int) -> tuple[tuple[int, int, bool], ...]:
         """Return (device number, block, before the others) of what is due beside the blocks of every cycle."""
         found = []
         for station in self._timed:
-            if not station.misses:
+            if not station.aside:
                 for block in station.agenda.timed_due(now_ns):
                     station.agenda.asked(block, now_ns)
                     found.append((station.number, block, station.agenda.goes_first(block)))
@@ -236,6 +217,9 @@ class GatewayPoller:
     def _end_cycle(self) -> None:
         spent_ns = self._clock.mono_ns() - self._cycle_from_ns
         self._cycle_from_ns = 0
+        self._crowded = spent_ns > self._gateway.period_s * NS_PER_S
+        if self._crowded and self._polls is not None:
+            self._find_slow(self._polls.response_ns())
         self._tags.cycle_ms(spent_ns / NS_PER_MS)
         self._tags.timeouts(self.line.figures.timeouts + self.probe_line.figures.timeouts)
         self._tags.stage(self._stage, self._clock.utc_ns())
@@ -244,7 +228,7 @@ class GatewayPoller:
             self._cycle_due_ns = self._clock.mono_ns() + int(pause_s * NS_PER_S)
             self._cycle_timer = self._timers.callLater(pause_s, self._begin_cycle)
 
-    def _ask(self, station: _Station, step: int) -> None:
+    def _ask(self, station: Station, step: int) -> None:
         """Ask for the block at place `step` of the device's turn."""
 
         def done(outcome: Outcome, elapsed_ns: int) -> None:
@@ -253,35 +237,31 @@ class GatewayPoller:
         station.agenda.asked(station.turn[step], self._clock.mono_ns())
         self.line.ask(station.readings.requests[station.turn[step]], done)
 
-    def _answered(self, station: _Station, step: int, outcome: Outcome, elapsed_ns: int) -> None:
+    def _answered(self, station: Station, step: int, outcome: Outcome, elapsed_ns: int) -> None:
         """Take the outcome of one block in the cycle: go on with the next block, or with the next device."""
         then = self._take(station, station.turn[step], outcome, elapsed_ns)
+        if not isinstance(outcome, Silence):
+            station.answered(step, elapsed_ns)
         if then is Then.ON and step + 1 < len(station.turn):
             self._ask(station, step + 1)
             return
         if then is Then.AGAIN:
             self._queue.append((station, step))
-        elif self._one_line:
-            self._let_rest(station, elapsed_ns)
+        elif not station.misses:
+            self._aside.judge(station, self._crowded)
         self._active -= 1
         if isinstance(outcome, Silence) and outcome.reason in ("not connected", "closed"):
             self._queue.clear()  # the others would fail in the same way
         self._fill()
 
-    def _let_rest(self, station: _Station, elapsed_ns: int) -> None:
-        """Bound the share of a shared line that a slow device takes: it waits until the share is paid for."""
-        station.response_s = elapsed_ns / NS_PER_S
-        others = sorted(s.response_s for s in self._numbered if s.response_s and s is not station and not s.misses)
-        usual_s = others[len(others) // 2] if others else station.response_s
-        if station.response_s > max(SLOW_LEAST_S, SLOW_TIMES * usual_s):
-            rest_ns = int((station.response_s - usual_s) * (1 / PROBE_SHARE - 1) * NS_PER_S)
-            if station.rest_until_ns == 0:
-                name = f"device {station.id} on gateway {self._gateway.id}"
-                logger.warning("{}: slow, {:.2f} s a reply; it is asked seldom", name, station.response_s)
-            station.rest_until_ns = self._clock.mono_ns() + rest_ns
-        elif station.rest_until_ns:
-            station.rest_until_ns = 0
-            logger.info("device {} on gateway {}: as fast as the others again", station.id, self._gateway.id)
+    def _find_slow(self, response_ns: Numbers) -> None:
+        """Leave devices out that made the engine's cycle longer than its period. response_ns (n_devices,)"""
+        for station in self._numbered:
+            station.delay_ns = station.took_ns = int(response_ns[station.number])
+            station.turn = (0,)
+        for station in self._numbered:
+            if not station.aside and station.delay_ns > SLOW_LEAST_S * NS_PER_S:
+                self._aside.judge(station, crowded=True)
 
     # -- judging
 
@@ -298,7 +278,7 @@ class GatewayPoller:
         self._reachable(self._numbered[number], elapsed_ns)
         self._note_refusal(self._numbered[number], block, "")
 
-    def _take(self, station: _Station, block: int, outcome: Outcome, elapsed_ns: int) -> Then:
+    def _take(self, station: Station, block: int, outcome: Outcome, elapsed_ns: int) -> Then:
         """Stage an outcome and place the blame; say what may follow in this cycle."""
         self._note(station.number, outcome, elapsed_ns)
         if isinstance(outcome, Reply):
@@ -309,10 +289,10 @@ class GatewayPoller:
         if isinstance(outcome, ExceptionReply):
             return self._take_exception(station, block, outcome, elapsed_ns)
         if isinstance(outcome, Violation):
-            self._miss(station, f"wrong reply: {outcome.wrong}", elapsed_ns)
+            self._miss(station, f"wrong reply: {outcome.wrong}", elapsed_ns, fenced=True)
         elif outcome.reason == "timeout":
             self._silences = 1 if self._polls is not None and self._polls.any_good() else self._silences + 1
-            self._miss(station, "no answer in time", elapsed_ns)
+            self._miss(station, "no answer in time", elapsed_ns, fenced=True)
             if self._silences >= self._silent_after:
                 self._silent()
         elif outcome.reason == "lost":
@@ -321,7 +301,15 @@ class GatewayPoller:
             station.agenda.unanswered(block, self._clock.mono_ns())
         return Then.STOP  # without a connection it is nobody's miss: the line reports it when the gateway stays away
 
-    def _take_exception(self, station: _Station, block: int, reply: ExceptionReply, elapsed_ns: int) -> Then:
+    def _take_aside(self, station: Station, block: int, outcome: Outcome, elapsed_ns: int) -> Then:
+        """Take an outcome of a device that was asked aside: its silence says nothing about the gateway."""
+        if not isinstance(outcome, Silence):
+            return self._take(station, block, outcome, elapsed_ns)
+        self._note(station.number, outcome, elapsed_ns)
+        self._miss(station, "no answer in time", elapsed_ns, fenced=outcome.reason == "timeout")
+        return Then.STOP
+
+    def _take_exception(self, station: Station, block: int, reply: ExceptionReply, elapsed_ns: int) -> Then:
         code, meaning = reply.code, reply.meaning
         self._silences = 0
         if meaning.answer == "unreachable":
@@ -340,7 +328,7 @@ class GatewayPoller:
         self._note_refusal(station, block, f"exception {code:02X}, {meaning.name}")
         return Then.ON
 
-    def _note_refusal(self, station: _Station, block: int, reason: str) -> None:
+    def _note_refusal(self, station: Station, block: int, reason: str) -> None:
         """Log when a block begins or ends to be refused."""
         if bool(reason) == (block in station.refused):
             return
@@ -350,7 +338,7 @@ class GatewayPoller:
         what = f"is refused: {reason}" if reason else "is answered again"
         logger.warning("device {} on gateway {}: block {} {}", station.id, self._gateway.id, block, what)
 
-    def _reachable(self, station: _Station, elapsed_ns: int) -> None:
+    def _reachable(self, station: Station, elapsed_ns: int) -> None:
         self._silences = 0
         self._tags.answer(station.number, elapsed_ns / NS_PER_MS)
         if not self._online:
@@ -363,67 +351,40 @@ class GatewayPoller:
         station.misses = 0
         station.with_gateway = False
 
-    def _miss(self, station: _Station, reason: str, cost_ns: int) -> None:
-        """Count a missed poll of one device, lower its qualities by stage, and set when it is probed next."""
+    def _miss(self, station: Station, reason: str, cost_ns: int, fenced: bool = False) -> None:
+        """Count a missed poll of one device, lower its qualities by stage, and set when it is probed next.
+
+        cost_ns: what it cost the line; fenced: and the fence that follows it.
+        """
         station.misses += 1
+        self._aside.missed(cost_ns, fenced)
         self._tags.error(station.number)
         longest_s = BACKOFF_MAX_S if self._online else RECONNECT_MAX_S
         backoff_s = min(BACKOFF_FIRST_S * 2 ** min(station.misses - 1, 10), longest_s)
         spread = self._rng.uniform(1 - JITTER, 1 + JITTER)
-        station.probe_due_ns = self._clock.mono_ns() + int(backoff_s * spread * NS_PER_S)
+        station.due_ns = self._clock.mono_ns() + int(backoff_s * spread * NS_PER_S)
         self._doubt(station.id)
         if station.misses == 1:
+            station.missed_ns = self._clock.mono_ns()
             station.readings.lose(UNCERTAIN_LAST_USABLE)
         elif station.misses == MISSES_LOST:
-            self._lower(station)
-            station.lost = True
-            logger.warning("device {} on gateway {}: lost, {}", station.id, self._gateway.id, reason)
+            self._lose(station, reason)
 
-    def _lower(self, station: _Station) -> None:
+    def _lose(self, station: Station, reason: str) -> None:
+        self._lower(station)
+        station.lost = True
+        logger.warning("device {} on gateway {}: lost, {}", station.id, self._gateway.id, reason)
+
+    def _lose_in_time(self, station: Station) -> None:
+        """Take a device as lost for which there was no time to look again."""
+        missed_ns = self._clock.mono_ns() - station.missed_ns
+        if 0 < station.misses < MISSES_LOST and missed_ns > LOST_AFTER_S * NS_PER_S:
+            station.misses = MISSES_LOST
+            self._lose(station, f"no answer for {LOST_AFTER_S:g} s")
+
+    def _lower(self, station: Station) -> None:
         station.readings.lose(UNCERTAIN_NO_COMMUNICATION)  # the stage turns it bad when it stays
         self._tags.offline(station.number)
-
-    # -- probes
-
-    def _probe(self) -> None:
-        """Ask one missed device whether it is back, if one is due and the failing probes' share of time allows it."""
-        if self._probing or self.line.state is not State.UP:
-            return
-        now = self._clock.mono_ns()
-        due = [s for s in self._stations.values() if s.misses and s.probe_due_ns <= now]
-        if now < self._probe_not_before_ns and any(s.misses == 0 for s in self._stations.values()):
-            due = [s for s in due if s.misses < MISSES_LOST]  # the share protects the living; the first looks are free
-        if not due:
-            return
-        station = min(due, key=lambda s: s.probe_due_ns)
-        self._probing = True
-        line = self.line if self._share_line else self.probe_line
-        line.open()
-        line.ask(station.readings.requests[0], lambda outcome, ns: self._probed(station, line, outcome, ns))
-
-    def _probed(self, station: _Station, line: Line, outcome: Outcome, elapsed_ns: int) -> None:
-        self._probing = False
-        if self.line.state is State.CLOSED:
-            return
-        if not self._one_line:
-            self.probe_line.close()
-        if isinstance(outcome, Silence) and outcome.reason not in FAULTS_OF[line is self.line]:
-            self._share_line = self.line.state is State.UP  # no second connection to be had: not the device's fault
-            return
-        if isinstance(outcome, Silence):
-            self._note(station.number, outcome, elapsed_ns)
-            self._miss(station, outcome.reason, elapsed_ns)
-        else:
-            self._take(station, 0, outcome, elapsed_ns)
-        now = self._clock.mono_ns()
-        if station.misses:
-            spent_ns = elapsed_ns + int(line.fence_s * NS_PER_S)
-            self._probe_not_before_ns = now + int(spent_ns * (1 / PROBE_SHARE - 1))
-            return
-        self._probe_not_before_ns = 0
-        for other in self._stations.values():  # what came back with it (a repaired line) need not wait
-            other.probe_due_ns = min(other.probe_due_ns, now)
-        self._probe()
 
     # -- the gateway as a whole
 
@@ -449,7 +410,7 @@ class GatewayPoller:
             if station.misses < MISSES_LOST:
                 station.with_gateway = True
                 station.misses = MISSES_LOST
-                station.probe_due_ns = now + int(self._rng.uniform(0.5, 1.5) * NS_PER_S)
+                station.due_ns = now + int(self._rng.uniform(0.5, 1.5) * NS_PER_S)
         self._gateway_failed("it accepts the connection and answers nothing", MISSES_LOST)
 
     def _gateway_failed(self, reason: str, attempts: int) -> None:

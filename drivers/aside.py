@@ -1,0 +1,167 @@
+"""Devices that are asked aside from the cycle, because they fail or dawdle: seldom enough that the others lose nothing.
+
+Where a gateway takes a second connection they are asked over that. On a line that all share, everything they cost
+beyond what a good device costs is paid from a credit that grows by a twentieth of the time: a device that is dead, that
+answers every second time, or that thinks for a second each time, delays no other by more than 5 %.
+Rule: this file decides when such a device is asked; what its answer means the poller decides.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from loguru import logger
+
+from drivers.device import Gateway
+from drivers.engine_cycle import Then
+from drivers.linemaking import Lines
+from drivers.lines import Line, State
+from drivers.outcome import Outcome, Silence
+from drivers.stations import MISSES_LOST, Station
+from scada.clock import NS_PER_S, Clock
+
+SHARE: Final = 0.05  # of the time of a line that failing and slow devices may take
+FREE_LOOKS: Final = 2  # time-outs that need not be paid in advance: three of them in a row are a loss, seen at once
+LOST_AFTER_S: Final = 30.0  # a device that was missed and could not be asked since is lost without another look
+SLOW_TIMES: Final = 4.0  # an answer that takes so many times as long as its neighbours' usual one is slow ...
+SLOW_LEAST_S: Final = 0.25  # ... and so long at least
+IDLE_S: Final = 1.0  # a slow device none of whose blocks is due is looked at again then
+# Silences that a probe blames on the device: on a line of its own (False) a lost connection may be one too many.
+FAULTS_OF: Final = {False: ("timeout",), True: ("timeout", "lost")}
+
+Take = Callable[[Station, int, Outcome, int], Then]
+
+
+class Share:
+    """A credit of time that grows by SHARE of what passes, up to a limit. Pure: time comes in."""
+
+    def __init__(self, limit_ns: int) -> None:
+        self._ahead_ns = int(limit_ns / SHARE)
+        self._paid_ns = 0  # when everything spent so far is paid for
+
+    def spend(self, cost_ns: int, now_ns: int) -> None:
+        """Take time from the line; it is paid for later."""
+        self._paid_ns = max(self._paid_ns, now_ns) + int(cost_ns / SHARE)
+
+    def allows(self, now_ns: int) -> bool:
+        """Tell whether more may be spent."""
+        return self._paid_ns - now_ns <= self._ahead_ns
+
+    def forgive(self) -> None:
+        """Count everything as paid."""
+        self._paid_ns = 0
+
+
+class Aside:
+    """Asks the devices of one gateway that are left out of its cycle, one at a time."""
+
+    def __init__(self, clock: Clock, gateway: Gateway, lines: Lines, stations: Sequence[Station], take: Take) -> None:
+        """take: stages an outcome and places the blame; it says whether the next block of the device may follow."""
+        self._clock = clock
+        self._gateway = gateway
+        self._lines = lines
+        self._stations = stations
+        self._take = take
+        self._asking = False
+        self._main_only = lines.shared  # or the gateway refuses a second connection
+        self._fence_ns = int(lines.main.fence_s * NS_PER_S)
+        missed_ns = int(gateway.timeout_s * NS_PER_S) + self._fence_ns
+        self.share = Share(FREE_LOOKS * missed_ns if lines.shared else 0)
+
+    def look(self) -> None:
+        """Ask one device that is left out, if one is due and its share of time allows it."""
+        if self._asking or self._lines.main.state is not State.UP:
+            return
+        now = self._clock.mono_ns()
+        due = [station for station in self._stations if station.aside and station.due_ns <= now]
+        if due and not self.share.allows(now) and not all(station.aside for station in self._stations):
+            # the share protects the living; over a line of their own the first looks at a missed device cost nobody
+            due = [] if self._lines.shared else [station for station in due if 0 < station.misses < MISSES_LOST]
+        if not due:
+            return
+        station = min(due, key=lambda station: station.due_ns)
+        station.turn = (0,) if station.misses else station.agenda.due(now)
+        if not station.turn:
+            station.due_ns = now + int(IDLE_S * NS_PER_S)
+            return
+        self._asking = True
+        line = self._lines.main if self._main_only else self._lines.probe
+        line.open()
+        self._ask(station, line, 0)
+
+    def _ask(self, station: Station, line: Line, step: int) -> None:
+        def done(outcome: Outcome, elapsed_ns: int) -> None:
+            self._answered(station, line, step, outcome, elapsed_ns)
+
+        block = station.turn[step]
+        station.agenda.asked(block, self._clock.mono_ns())
+        line.ask(station.readings.requests[block], done)
+
+    def _answered(self, station: Station, line: Line, step: int, outcome: Outcome, elapsed_ns: int) -> None:
+        """Go on with the next block of a slow device, or end its turn."""
+        main = self._lines.main
+        if main.state is State.CLOSED:
+            self._asking = False
+            return
+        if isinstance(outcome, Silence) and outcome.reason not in FAULTS_OF[line is main]:
+            self._end()
+            self._main_only = main.state is State.UP  # no second connection to be had: not the device's fault
+            return
+        then = self._take(station, station.turn[step], outcome, elapsed_ns)
+        if not station.misses:
+            station.answered(step, elapsed_ns)
+            if then is Then.ON and step + 1 < len(station.turn):
+                self._ask(station, line, step + 1)
+                return
+        self._end()
+        self._settle(station, elapsed_ns)
+
+    def _end(self) -> None:
+        self._asking = False
+        if not self._lines.shared:
+            self._lines.probe.close()
+
+    def _settle(self, station: Station, elapsed_ns: int) -> None:
+        """Pay for a turn, and see who may be asked next."""
+        now = self._clock.mono_ns()
+        if station.misses:
+            if not self._lines.shared:
+                self.share.spend(elapsed_ns + self._fence_ns, now)
+            return
+        if station.slow:
+            self.judge(station, crowded=True)
+            return
+        if not self._lines.shared:
+            self.share.forgive()
+        for other in self._stations:  # what came back with it (a repaired line) need not wait
+            if other.misses:
+                other.due_ns = min(other.due_ns, now)
+        self.look()
+
+    def missed(self, elapsed_ns: int, fenced: bool) -> None:
+        """Pay for a poll that gave nothing, where it took the time of others."""
+        if self._lines.shared:
+            self.share.spend(elapsed_ns + (self._fence_ns if fenced else 0), self._clock.mono_ns())
+
+    def judge(self, station: Station, crowded: bool) -> None:
+        """Leave a device out that thinks for much longer than its neighbours, or take it back.
+
+        crowded: the line has no time to spare. While it has, a slow device holds nobody up.
+        """
+        usual_ns = self._usual_ns(station)
+        slow = station.delay_ns > max(SLOW_LEAST_S * NS_PER_S, SLOW_TIMES * usual_ns)
+        now = self._clock.mono_ns()
+        if slow and (crowded or station.slow):
+            self.share.spend(max(0, station.took_ns - usual_ns * len(station.turn)), now)
+            station.due_ns = now
+            if not station.slow:
+                station.slow = True
+                told = "device {} on gateway {}: slow, {:.2f} s an answer; it is asked seldom"
+                logger.warning(told, station.id, self._gateway.id, station.delay_ns / NS_PER_S)
+        elif station.slow and not slow:
+            station.slow = False
+            logger.info("device {} on gateway {}: as fast as the others again", station.id, self._gateway.id)
+
+    def _usual_ns(self, station: Station) -> int:
+        """Return how long the others think, the median; for a device without company its own time."""
+        others = sorted(s.delay_ns for s in self._stations if s is not station and not s.aside)
+        return others[len(others) // 2] if others else station.delay_ns

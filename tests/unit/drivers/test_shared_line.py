@@ -1,0 +1,149 @@
+"""The rule of 5 %: what one bad device may cost the others on a line that all share, counted in questions."""
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from harness import Plant, seeded
+from virtual_line import FORM, QUICK_S, Answer, VirtualClock, VirtualReactor, good, right
+
+from drivers.bus import FieldBus
+from scada.quality import GOOD
+
+WARM_S = 60.0
+RUN_S = 900.0
+BAD = 5  # the unit that misbehaves
+DEVICES = 10
+TIMEOUT_S = 1.0
+
+
+class Line:
+    """A line with DEVICES meters whose unit BAD answers as told."""
+
+    def __init__(self, answer: Answer = good, without: bool = False, period_s: float = 0.1) -> None:
+        self.reactor = VirtualReactor(dict.fromkeys(range(1, DEVICES + 1), good) | {BAD: answer})
+        self.plant = Plant(DEVICES)
+        self.plant.clock = VirtualClock(self.reactor)  # type: ignore[assignment]
+        devices = [device for device in self.plant.devices if not (without and device.unit == BAD)]
+        gateway = self.plant.gateway(1, transport="tcp", timeout_s=TIMEOUT_S, period_s=period_s, line=FORM)
+        self.bus = FieldBus(self.reactor, self.plant.clock, [gateway], devices, self.plant.stage, seeded())
+        self.bus.start()
+
+    def run(self, warm_s: float = WARM_S) -> float:
+        """Return how often a good device is asked, questions a second, from `warm_s` on."""
+        self.reactor.run_for(warm_s)
+        before = self.reactor.asked[1]
+        self.reactor.run_for(RUN_S)
+        return (self.reactor.asked[1] - before) / RUN_S
+
+
+def dead(request: bytes) -> tuple[float, bytes]:
+    return 0.0, b""
+
+
+def slow(request: bytes) -> tuple[float, bytes]:
+    return 0.9 * TIMEOUT_S, right(request)
+
+
+def lying(request: bytes) -> tuple[float, bytes]:
+    reply = right(request)
+    return QUICK_S, reply[:-1] + bytes((reply[-1] ^ 1,))
+
+
+def too_late(request: bytes) -> tuple[float, bytes]:
+    return 1.5 * TIMEOUT_S, right(request)
+
+
+def every_second_time() -> Answer:
+    turns = count()
+    return lambda request: good(request) if next(turns) % 2 else dead(request)
+
+
+def deaf_to_one_block(request: bytes) -> tuple[float, bytes]:
+    """It answers the question by which a lost device is probed, and not the other one."""
+    return good(request) if request[2:4] == b"\0\0" else dead(request)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> float:
+    """Questions a second to a good device on a line of good devices only."""
+    return Line().run()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda: dead, id="dead"),
+        pytest.param(lambda: slow, id="slow"),
+        pytest.param(lambda: lying, id="lying"),
+        pytest.param(lambda: too_late, id="answers after the time-out"),
+        pytest.param(every_second_time, id="answers every second time"),
+        pytest.param(lambda: deaf_to_one_block, id="deaf to one question"),
+    ],
+)
+def test_a_bad_device_delays_no_other_by_more_than_5_percent(answer: Callable[[], Answer], undisturbed: float) -> None:
+    line = Line(answer())
+    assert line.run() >= 0.95 * undisturbed
+    assert line.reactor.asked[BAD] >= 15, "it is not forgotten"
+
+
+def test_a_dead_device_costs_5_percent_even_against_a_line_without_it() -> None:
+    assert Line(dead).run() >= 0.945 * Line(without=True).run()  # half a percent is the jitter of single questions
+
+
+def test_a_slow_device_keeps_good_values_and_returns_when_it_is_quick_again(undisturbed: float) -> None:
+    line = Line(slow)
+    line.reactor.run_for(WARM_S)
+    asked = line.reactor.asked[BAD]
+    line.reactor.run_for(RUN_S)
+    seldom = (line.reactor.asked[BAD] - asked) / RUN_S
+    assert seldom < undisturbed / 5
+    assert line.plant.value(BAD - 1, 3) == 1.0, "it is online"
+    assert line.plant.value(BAD - 1, 1) == pytest.approx(0.1)
+    line.reactor.answers[BAD] = good
+    line.reactor.run_for(WARM_S)
+    asked = line.reactor.asked[BAD]
+    line.reactor.run_for(RUN_S)
+    assert (line.reactor.asked[BAD] - asked) / RUN_S == pytest.approx(undisturbed, rel=0.02)
+
+
+def test_a_slow_device_holds_nobody_up_on_a_line_with_time_to_spare() -> None:
+    line = Line(slow, period_s=10.0)
+    line.reactor.run_for(RUN_S)
+    assert line.reactor.asked[BAD] >= 0.95 * line.reactor.asked[1], "it is asked as often as the others"
+
+
+def test_a_device_that_dies_is_lost_within_seconds_and_found_again() -> None:
+    line = Line()
+    line.reactor.run_for(WARM_S)
+    line.reactor.answers[BAD] = dead
+    line.reactor.run_for(15.0)
+    assert line.plant.value(BAD - 1, 3) == 0.0, "offline"
+    line.reactor.answers[BAD] = good
+    line.reactor.run_for(90.0)
+    assert line.plant.value(BAD - 1, 3) == 1.0, "online"
+    assert line.plant.quality(BAD - 1) == GOOD
+
+
+def test_devices_for_which_there_is_no_time_to_look_again_are_lost_all_the_same() -> None:
+    line = Line()
+    line.reactor.run_for(WARM_S)
+    for unit in range(1, 7):
+        line.reactor.answers[unit] = dead
+    line.reactor.run_for(60.0)
+    assert [line.plant.value(unit - 1, 3) for unit in range(1, 11)] == [0.0] * 6 + [1.0] * 4
+    before = line.reactor.asked[10]
+    line.reactor.run_for(RUN_S)
+    assert (line.reactor.asked[10] - before) / RUN_S > 0.94 * Line().run()
+
+
+def test_all_that_come_back_together_are_asked_again_soon() -> None:
+    line = Line()
+    line.reactor.run_for(WARM_S)
+    for unit in range(1, DEVICES + 1):
+        line.reactor.answers[unit] = dead
+    line.reactor.run_for(600.0)
+    for unit in range(1, DEVICES + 1):
+        line.reactor.answers[unit] = good
+    line.reactor.run_for(30.0)
+    assert all(line.plant.quality(number) == GOOD for number in range(DEVICES))
