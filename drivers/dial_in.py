@@ -17,8 +17,17 @@ from drivers.transports import LinkUser, drain
 
 PENDING_MAX: Final = 64  # connections that have not said yet who they are
 REGISTER_S: Final = 30.0  # a DTU says it at once; a slow mobile network gets half a minute
+ABSENT_S: Final = 10.0  # a DTU that stays away is reported so often, as a failed attempt to connect
+FRAME_START: Final = 0x68  # of DL/T 645 and CJ/T 188; as a letter it is an h
+ANYWHERE_BYTES: Final = 6  # a packet so long is in no answer by chance: 2 to the power of -48 at each place
+HOLD_S: Final = 0.1  # how long the possible begin of a packet is held back
 REFUSALS_LOGGED: Final = (1, 10, 100, 1000, 10_000)  # of one address: a wrong DTU dials every few seconds for ever
 ADDRESSES_KEPT: Final = 1000  # of refused callers that are told apart in the log
+
+
+def _cancel(timer: Any) -> None:
+    if timer is not None and timer.active():
+        timer.cancel()
 
 
 class _Caller(protocol.Protocol):  # type: ignore[misc]
@@ -54,7 +63,7 @@ class _Factory(protocol.ServerFactory):  # type: ignore[misc]
     def __init__(self, listener: "DialInPort") -> None:
         self._listener = listener
 
-    def buildProtocol(self, addr: Any) -> "_Caller | None":
+    def buildProtocol(self, addr: Any) -> _Caller:
         return self._listener.admit()
 
 
@@ -67,7 +76,7 @@ class DialInPort:
         self._host = host
         self._port = port
         self._links: dict[bytes, DialInLink] = {}
-        self._pending: set[_Caller] = set()
+        self._pending: dict[_Caller, None] = {}  # in the order in which they came
         self._listening: Any = None
         self._retry: Any = None
         self._delay_s = RECONNECT_FIRST_S
@@ -106,26 +115,27 @@ class DialInPort:
 
     # -- callers
 
-    def admit(self) -> "_Caller | None":
-        """Return a protocol for a connection, None when too many have not said yet who they are."""
-        return _Caller(self) if len(self._pending) < PENDING_MAX else None
+    def admit(self) -> _Caller:
+        """Return a protocol for a connection. The oldest that has not said who it is goes when there are too many."""
+        if len(self._pending) >= PENDING_MAX:
+            self._refuse(next(iter(self._pending)), "too many connections without a registration packet")
+        return _Caller(self)
 
     def caller_came(self, caller: _Caller) -> None:
         """Give it time to say who it is."""
-        self._pending.add(caller)
+        self._pending[caller] = None
         caller.timer = self._reactor.callLater(REGISTER_S, self._refuse, caller, "it sent no registration packet")
 
     def caller_gone(self, caller: _Caller) -> None:
         """Forget a connection that ended."""
-        self._pending.discard(caller)
-        if caller.timer is not None and caller.timer.active():
-            caller.timer.cancel()
+        self._pending.pop(caller, None)
+        _cancel(caller.timer)
         caller.timer = None
 
     def recognise(self, caller: _Caller) -> None:
         """Hand a caller to its line as soon as its first bytes are a registration; refuse it when they are none."""
         for registration, link in self._links.items():
-            if caller.head.startswith(registration):
+            if caller.head.startswith(registration) and link.may_follow(caller.head[len(registration) :]):
                 rest, caller.head = caller.head[len(registration) :], b""
                 self.caller_gone(caller)
                 caller.link = link
@@ -165,6 +175,8 @@ class DialInLink:
         self._held = b""  # the first bytes of what may become a heartbeat
         self._answering = False  # something else than heartbeats came since the last question
         self._silence: Any = None
+        self._release: Any = None
+        self._packets = tuple(packet for packet in (heartbeat, registration) if packet)
 
     def open(self, user: LinkUser) -> None:
         """Wait for the DTU, and again whenever it went away, until `close`."""
@@ -213,6 +225,15 @@ class DialInLink:
         if self._user is not None:
             self._user.link_down(reason)
 
+    def may_follow(self, rest: bytes) -> bool:
+        """Tell whether these bytes may follow our registration: a longer number of the same kind is another DTU's.
+
+        Behind a text comes the end of the line, a heartbeat, the text once more, or a frame; no letter and no digit.
+        """
+        text = all(0x20 <= octet < 0x7F for octet in self.registration)
+        own = any(rest.startswith(packet) or packet.startswith(rest) for packet in self._packets)
+        return own or not (text and rest[:1].isalnum() and rest[0] != FRAME_START)
+
     def caller_up(self, caller: _Caller) -> None:
         """Use the connection of our DTU; an older one is dead."""
         assert self._user is not None
@@ -231,6 +252,7 @@ class DialInLink:
         if caller is not self._caller or self._user is None:
             return
         self._watch_silence()
+        _cancel(self._release)
         payload = self._without_heartbeat(self._held + data)
         if payload:
             self._user.link_data(payload)
@@ -239,18 +261,30 @@ class DialInLink:
         """Take away heartbeats and repeated registrations that come before the answer to a question.
 
         Once an answer has begun everything passes, because the same bytes may be a value in it and a network cuts where
-        it likes; scanners skip a heartbeat behind it. What may be the first part of a packet waits for the next bytes.
+        it likes; scanners skip a heartbeat behind it. A long one is no value: it is taken out of an answer, too. What
+        may be the first part of a packet waits a moment for the next bytes.
         """
         self._held = b""
+        packets = self._packets
+        for packet in packets:
+            if len(packet) >= ANYWHERE_BYTES:
+                data = data.replace(packet, b"")
         if self._answering:
             return data
-        packets = [packet for packet in (self._heartbeat, self.registration) if packet]
         while packet := next((packet for packet in packets if data.startswith(packet)), b""):
             data = data[len(packet) :]
         if data and any(packet.startswith(data) for packet in packets):
             self._held, data = data, b""
+            self._release = self._reactor.callLater(HOLD_S, self._let_go)
         self._answering = bool(data)
         return data
+
+    def _let_go(self) -> None:
+        """Pass on what was held back and became no packet."""
+        held, self._held = self._held, b""
+        if held and self._user is not None:
+            self._answering = True
+            self._user.link_data(held)
 
     def caller_lost(self, caller: _Caller) -> None:
         """Wait for the DTU to dial in again."""
@@ -266,11 +300,11 @@ class DialInLink:
     def _watch_silence(self) -> None:
         """Begin the time after which a silent DTU is given up, or one that stays away is reported again."""
         self._stop_watch()
-        self._silence = self._reactor.callLater(self._heartbeat_s, self._silent)
+        patience_s = self._heartbeat_s if self.state is State.UP else ABSENT_S
+        self._silence = self._reactor.callLater(patience_s, self._silent)
 
     def _stop_watch(self) -> None:
-        if self._silence is not None and self._silence.active():
-            self._silence.cancel()
+        _cancel(self._silence)
         self._silence = None
 
     def _silent(self) -> None:
@@ -285,6 +319,7 @@ class DialInLink:
     def _hang_up(self) -> None:
         caller, self._caller = self._caller, None
         self._held = b""
+        _cancel(self._release)
         if caller is not None:
             caller.link = None
             caller.transport.abortConnection()

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,57 +9,16 @@ from typing import Any
 
 import pytest
 from harness import seeded, until
+from line_asker import FORM, Asker, ask_of, payload
 from rtu_bus import PtyEnd, RtuBus, TcpEnd, words_of
 
 from drivers import dlt645
-from drivers.device import LineFormat
-from drivers.dial_in import DialInLink, DialInPort
-from drivers.halfduplex import BusLine
 from drivers.lines import State
-from drivers.modbus import read_request, write_request
+from drivers.modbus import write_request
 from drivers.modbus_rtu import Question
-from drivers.outcome import Outcome, Reply, Silence, Violation
+from drivers.outcome import Reply, Silence, Violation
 from drivers.serial_port import SerialLink
 from drivers.transports import TcpLink
-from scada.clock import SystemClock
-
-FORM = LineFormat(19200, "N", 1)
-TIMEOUT_S = 0.3
-
-
-def ask_of(unit: int, address: int = 0) -> Question:
-    return Question(read_request(unit, 3, address, 2))
-
-
-def payload(first: int) -> Reply:
-    return Reply(first.to_bytes(2, "big") + (first + 1).to_bytes(2, "big"))
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Asker:
-    """A line and what came of what it was asked."""
-
-    def __init__(self, reactor: Any, link: Any, **more: Any) -> None:
-        self.downs: list[str] = []
-        self.line = BusLine(reactor, SystemClock(), link, FORM, TIMEOUT_S, 0.01, on_down=self.downs.append, **more)
-        self.line.open()
-
-    async def up(self) -> None:
-        await until(lambda: self.line.state is State.UP, "the line is up")
-
-    def ask(self, question: Any, urgent: bool = False) -> "asyncio.Future[Outcome]":
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.line.ask(question, lambda outcome, _: answer.set_result(outcome), urgent)
-        return answer
-
-    async def close(self) -> None:
-        await self.line.close().asFuture(asyncio.get_running_loop())
 
 
 @asynccontextmanager
@@ -247,129 +205,5 @@ def test_a_serial_port_has_one_owner(reactor_loop: Any) -> None:
         await other.close()
         await owner.close()
         end.close()
-
-    reactor_loop.run(story())
-
-
-class Dtu:
-    """A DTU as it behaves on the wire."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.bus = RtuBus()
-
-    async def dial(self, *packets: bytes) -> None:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-        self.bus.talk = self.writer.write
-        for packet in packets:
-            self.writer.write(packet)
-            await self.writer.drain()
-            await asyncio.sleep(0.02)
-
-    async def serve(self, frames: int) -> None:
-        while len(self.bus.heard) < frames:
-            data = await self.reader.read(4096)
-            if not data:
-                return
-            self.bus.hear(data)
-
-    async def hung_up(self) -> bool:
-        """Tell whether the listener ended the connection, by FIN or RST."""
-        try:
-            return await self.reader.read(10) == b""
-        except ConnectionError:
-            return True
-
-    def hang_up(self) -> None:
-        self.writer.close()
-        self.bus.end()
-
-
-@asynccontextmanager
-async def dialled(reactor: Any, port: int, **links: bytes) -> AsyncIterator[tuple[DialInPort, dict[str, Asker]]]:
-    listener = DialInPort(reactor, "127.0.0.1", port)
-    askers = {
-        name: Asker(reactor, DialInLink(reactor, listener, name, packet, b"BEAT", 60.0))
-        for name, packet in links.items()
-    }  # fmt: skip
-    try:
-        yield listener, askers
-    finally:
-        for asker in askers.values():
-            await asker.close()
-
-
-def test_dtus_are_told_apart_by_their_registration(reactor_loop: Any, free_port: int) -> None:
-    async def story() -> None:
-        async with dialled(reactor_loop.reactor, free_port, a=b"DTU-A", b=b"DTU-B") as (listener, askers):
-            first, second = Dtu(free_port), Dtu(free_port)
-            await second.dial(b"DT", b"U-B")  # split over two packets
-            await first.dial(b"DTU-ABEAT")  # with the first heartbeat glued on
-            await askers["a"].up()
-            await askers["b"].up()
-            answers = [askers["a"].ask(ask_of(1)), askers["b"].ask(ask_of(2))]
-            await asyncio.gather(first.serve(1), second.serve(1))
-            assert await asyncio.gather(*answers) == [payload(100), payload(200)]
-            assert [first.bus.heard[0][0], second.bus.heard[0][0]] == [1, 2]
-            assert not listener.refused
-            first.hang_up()
-            second.hang_up()
-
-    reactor_loop.run(story())
-
-
-def test_heartbeats_do_not_reach_the_meters_line(reactor_loop: Any, free_port: int) -> None:
-    async def story() -> None:
-        async with dialled(reactor_loop.reactor, free_port, a=b"DTU-A") as (_, askers):
-            dtu = Dtu(free_port)
-            await dtu.dial(b"DTU-A")
-            await askers["a"].up()
-
-            async def beating(frame: bytes) -> bytes:
-                dtu.writer.write(b"BE")
-                await asyncio.sleep(0.02)
-                dtu.writer.write(b"AT")
-                return b"BEAT" + words_of(frame, 9) + b"BEAT"
-
-            dtu.bus.answer = beating
-            answer = askers["a"].ask(ask_of(1))
-            await dtu.serve(1)
-            assert await answer == payload(9)
-            assert not askers["a"].line.figures.violations
-            dtu.hang_up()
-
-    reactor_loop.run(story())
-
-
-def test_a_dtu_that_dials_again_replaces_its_old_connection(reactor_loop: Any, free_port: int) -> None:
-    async def story() -> None:
-        async with dialled(reactor_loop.reactor, free_port, a=b"DTU-A") as (_, askers):
-            old, new = Dtu(free_port), Dtu(free_port)
-            await old.dial(b"DTU-A")
-            await askers["a"].up()
-            answer = askers["a"].ask(ask_of(1))
-            await old.serve(1)
-            assert await answer == payload(100)
-            await new.dial(b"DTU-A")
-            assert await old.hung_up()
-            await askers["a"].up()
-            answer = askers["a"].ask(ask_of(1))
-            await new.serve(1)
-            assert await answer == payload(100)
-            new.hang_up()
-            old.hang_up()
-
-    reactor_loop.run(story())
-
-
-def test_an_unknown_registration_is_refused(reactor_loop: Any, free_port: int) -> None:
-    async def story() -> None:
-        async with dialled(reactor_loop.reactor, free_port, a=b"DTU-A") as (listener, askers):
-            stranger = Dtu(free_port)
-            await stranger.dial(b"DTX")
-            assert await stranger.hung_up()
-            assert listener.refused["127.0.0.1"] == 1
-            assert askers["a"].line.state is State.WAITING
-            stranger.hang_up()
 
     reactor_loop.run(story())
