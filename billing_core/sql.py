@@ -42,18 +42,23 @@ ADD_TARIFF: Final = """
     INSERT INTO tariff_version (hash, tariff, body) VALUES (%(hash)s, %(tariff)s, %(body)s)
     ON CONFLICT (hash) DO NOTHING
 """
-ADD_TERMS: Final = """
+_TERMS_GIVEN: Final = """
+    unnest(%(point)s::text[], %(meter)s::text[], %(account)s::text[], %(medium)s::text[], %(unit)s::text[],
+           %(milli_per_count)s::bigint[], %(modulus_counts)s::bigint[], %(tariff)s::bytea[], %(household)s::integer[],
+           %(opened_s)s::bigint[])
+    WITH ORDINALITY AS given (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household,
+                              opened_s, place)
+"""
+ADD_TERMS: Final = f"""
     INSERT INTO terms (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household,
                        opened_s)
-    VALUES (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s,
-            %(tariff)s, %(household)s, %(opened_s)s)
-    RETURNING id
+    SELECT point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s
+    FROM {_TERMS_GIVEN} ORDER BY place
 """
-FIND_TERMS: Final = """
-    SELECT id FROM terms
-    WHERE (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s)
-        = (%(point)s, %(meter)s, %(account)s, %(medium)s, %(unit)s, %(milli_per_count)s, %(modulus_counts)s,
-           %(tariff)s, %(household)s, %(opened_s)s)
+FIND_TERMS: Final = f"""
+    SELECT given.place, terms.id
+    FROM {_TERMS_GIVEN} JOIN terms
+    USING (point, meter, account, medium, unit, milli_per_count, modulus_counts, tariff, household, opened_s)
 """
 
 # --- pages

@@ -17,6 +17,10 @@ from billing_core.state import Terms
 from scada.database import Cursor
 
 HASH_BYTES: Final = 32
+ASKED_AT_ONCE: Final = 5_000  # terms of one question, so that ten thousand points open their books in seconds
+NAMES: Final = (*ledger.TERMS, *ledger.OPTIONS)
+
+Key = tuple[Any, ...]  # one value for each of NAMES
 
 
 class TermsBook:
@@ -35,7 +39,13 @@ class TermsBook:
         """Return the number of each of the terms; enter those that are new."""
         terms = tuple(terms)
         if terms != self._last:  # the same objects as last time, as a rule: quickly compared
-            self._last_numbers = np.array([await self._number(cursor, accounts, one) for one in terms], dtype=np.int64)
+            keys = [_key(one, await self._plan(cursor, one.plan)) for one in terms]
+            unknown = {key: one for key, one in zip(keys, terms, strict=True) if key not in self._numbers}
+            news = list(unknown)
+            for start in range(0, len(news), ASKED_AT_ONCE):
+                part = news[start : start + ASKED_AT_ONCE]
+                await self._enter(cursor, accounts, {key: unknown[key] for key in part})
+            self._last_numbers = np.array([self._numbers[key] for key in keys], dtype=np.int64)
             self._last = terms
         return self._last_numbers
 
@@ -51,26 +61,20 @@ class TermsBook:
         """Return the number of the ledger account that each of the terms credits."""
         return self._revenues[numbers]
 
-    async def _number(self, cursor: Cursor, accounts: Accounts, terms: Terms) -> int:
-        plan_hash = await self._plan(cursor, terms.plan)
-        key = (
-            terms.point, terms.meter, terms.account, terms.medium, terms.unit, terms.milli_per_count,
-            terms.modulus_counts, plan_hash, terms.options.household, terms.options.opened_s,
-        )  # fmt: skip
-        if (known := self._numbers.get(key)) is not None:
-            return known
-        given = dict(zip((*ledger.TERMS, *ledger.OPTIONS), key, strict=True)) | {
-            "account": ledger.wallet(terms.account)
-        }
-        await cursor.execute(sql.FIND_TERMS, given)
-        if (found := await cursor.fetchone()) is None:
-            await cursor.execute(sql.ADD_TERMS, given)
-            found = await cursor.fetchone()
-        assert found is not None, "a row that was just added is there"
-        number = int(found[0])
-        self._keep(number, ledger.terms_hash(given), accounts, terms)
-        self._numbers[key] = number
-        return number
+    async def _enter(self, cursor: Cursor, accounts: Accounts, wanted: dict[Key, Terms]) -> None:
+        """Find the numbers of terms that are not known here; those that the books do not have either are added."""
+        found = await self._find(cursor, list(wanted))
+        missing = [key for key in wanted if key not in found]
+        if missing:
+            await cursor.execute(sql.ADD_TERMS, _columns(missing))
+            found |= await self._find(cursor, missing)
+        for key, terms in wanted.items():
+            self._keep(found[key], ledger.terms_hash(_named(key)), accounts, terms)
+            self._numbers[key] = found[key]
+
+    async def _find(self, cursor: Cursor, keys: list[Key]) -> dict[Key, int]:
+        await cursor.execute(sql.FIND_TERMS, _columns(keys))
+        return {keys[place - 1]: int(number) for place, number in await cursor.fetchall()}
 
     async def _plan(self, cursor: Cursor, plan: Plan) -> bytes:
         kept = self._plans.get(id(plan))
@@ -90,3 +94,19 @@ class TermsBook:
         self._hashes[number] = np.frombuffer(hashed, dtype=np.uint8)
         self._wallets[number] = accounts.numbers[ledger.wallet(terms.account)]
         self._revenues[number] = accounts.numbers[ledger.revenue(terms.medium)]
+
+
+def _key(terms: Terms, plan_hash: bytes) -> Key:
+    return (
+        terms.point, terms.meter, ledger.wallet(terms.account), terms.medium, terms.unit, terms.milli_per_count,
+        terms.modulus_counts, plan_hash, terms.options.household, terms.options.opened_s,
+    )  # fmt: skip
+
+
+def _named(key: Key) -> dict[str, Any]:
+    return dict(zip(NAMES, key, strict=True))
+
+
+def _columns(keys: Sequence[Key]) -> dict[str, list[Any]]:
+    """Return the keys as one list for each of NAMES."""
+    return {name: list(column) for name, column in zip(NAMES, zip(*keys, strict=True), strict=True)}
