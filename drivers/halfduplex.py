@@ -59,6 +59,7 @@ class _Fence:
     part: Exchange
     scanner: Scanner
     quiet_ns: int  # silence that proves that nothing comes any more
+    owed_ns: int  # until when the answer may come at all, on a line that was quiet
     last_ns: int  # when the line is used again whatever comes
 
 
@@ -261,7 +262,7 @@ class BusLine:
             patient_until_ns = self._babble_from_ns + int(BABBLE_S_MAX * NS_PER_S)
             self._free_from_ns = max(self._free_from_ns, min(now + self._gap_ns, patient_until_ns))
             return
-        self._free_from_ns = min(now + fence.quiet_ns, fence.last_ns)
+        self._free_from_ns = min(max(self._free_from_ns, now + fence.quiet_ns), fence.last_ns)
         for item in fence.scanner.feed(data):
             if not isinstance(item, Violation) and fence.part.judge(item) is not None:
                 self.figures.unsolicited += 1
@@ -315,7 +316,7 @@ class BusLine:
         """Let nobody be asked until the answer to a given-up question has come or cannot come any more."""
         quiet_ns = max(int(FENCE_TIMEOUTS * flying.pending.timeout_ns), self._gap_ns)
         last_ns = self._clock.mono_ns() + int(FENCE_S_MAX * NS_PER_S)
-        self._fence = _Fence(flying.part, flying.scanner, quiet_ns, last_ns)
+        self._fence = _Fence(flying.part, flying.scanner, quiet_ns, flying.first_by_ns + quiet_ns, last_ns)
         return self._fence
 
     # -- the link
@@ -328,7 +329,7 @@ class BusLine:
         if self._fence is not None:
             self._fence.scanner = self._fence.part.scanner()
             self._fence.last_ns = now + int(FENCE_S_MAX * NS_PER_S)
-            self._free_from_ns = now + self._fence.quiet_ns
+            self._free_from_ns = max(now + self._fence.quiet_ns, self._fence.owed_ns)
         self._on_up()
         self._pump()
 

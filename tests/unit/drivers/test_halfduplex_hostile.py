@@ -229,3 +229,55 @@ def test_a_command_that_waits_for_a_line_that_goes_away_fails_and_is_not_sent_wh
     bench.link.up()
     bench.pass_s(TIMEOUT_S + 0.1)
     assert bench.link.sent == [block(0).wire] * 2
+
+
+class Meter:
+    """Answers every question by its address, late at will, in pieces, and over whatever connection there is then."""
+
+    def __init__(self, bench: Bench, rng: random.Random) -> None:
+        self.bench, self.rng = bench, rng
+        self.due: list[tuple[float, bytes]] = []
+        self.kept: list[bytes] = []  # while there is no connection
+        bench.link.write = self.hear  # type: ignore[method-assign]
+
+    def hear(self, frame: bytes) -> None:
+        if self.rng.random() < 0.1:
+            return
+        late_s = self.rng.choice((0.02, 0.05, TIMEOUT_S - 0.001, TIMEOUT_S + 0.001, 1.4 * TIMEOUT_S, 1.8 * TIMEOUT_S))
+        whole = words_of(frame, 100 * frame[3])
+        cut = self.rng.randrange(len(whole))
+        at_s = self.bench.reactor.seconds() + late_s
+        self.due += [(at_s, whole[:cut]), (at_s + self.rng.uniform(0.0, 0.09), whole[cut:])]
+
+    def talk(self) -> None:
+        now = self.bench.reactor.seconds()
+        ready = [item for item in sorted(self.due, key=lambda item: item[0]) if item[0] <= now]
+        self.due = [item for item in self.due if item not in ready]
+        self.kept += [piece for _, piece in ready if piece]
+        if self.bench.link.state is State.UP:
+            for piece in self.kept:
+                self.bench.hear(piece)
+            self.kept.clear()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_walk_of_late_split_and_lost_answers_gives_a_wrong_value(seed: int) -> None:
+    """As long as no answer is later than two time-outs, which is what the fence covers."""
+    rng, bench = random.Random(seed), Bench()
+    meter = Meter(bench, rng)
+    asked: list[int] = []
+    for _ in range(30_000):
+        bench.pass_s(0.01, 0.01)
+        meter.talk()
+        if len(bench.outcomes) == len(asked):
+            asked.append(rng.randrange(60))
+            bench.ask(str(len(asked)), block(asked[-1]))
+        if rng.random() < 0.003 and bench.link.state is State.UP:
+            bench.link.lose()
+        elif bench.link.state is State.CONNECTING and rng.random() < 0.05:
+            bench.link.up()
+        if rng.random() < 0.002 and bench.link.state is State.UP:
+            bench.hear(rng.randbytes(9))
+    replies = {name: outcome for name, outcome in bench.outcomes.items() if isinstance(outcome, Reply)}
+    assert len(replies) > 50
+    assert {name: payload(100 * asked[int(name) - 1]) for name in replies} == replies
