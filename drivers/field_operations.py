@@ -24,6 +24,7 @@ from drivers.asking import (
     question_of,
 )
 from drivers.bus import FieldBus
+from drivers.cjt188 import NUMBER_DIGITS
 from drivers.device import Device, Gateway
 from drivers.profile import Protocol
 from scada.clock import Clock
@@ -206,7 +207,9 @@ def same_station(one: Device, other: Device) -> bool:
 
 
 def _digits(device: Device) -> str:
-    return device.address.upper().lstrip("0")
+    """Return the number of a meter. In CJ/T 188 the maker's code before it may be left out; some ignore it."""
+    digits = device.address.upper()
+    return (digits[-NUMBER_DIGITS:] if device.profile.protocol == "cjt188" else digits).lstrip("0")
 
 
 def speaks_to(device: Device, framed: bool, sent: bytes) -> bool:
