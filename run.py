@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scada.errors import ConfigurationError, WattkeeperError
 from scada.paths import DataDirectory
+from scada.terminal import end_quietly
 
 if TYPE_CHECKING:
     from billing_core.credit import CreditControl
@@ -33,7 +34,7 @@ DEMO: Final = HERE / "config" / "demo"
 DATABASE_START_S: Final = (
     30.0  # recovery after a crash is bounded by checkpoint_timeout; the first start takes about 1 s
 )
-HMI_START_S: Final = 30.0
+START_S: Final = 90.0
 EXIT_CONFIGURATION: Final = 2
 EXIT_INTERRUPTED: Final = 130  # as shells say: ended by SIGINT
 ROOMS: Final = ("field", "core", "opcua", "hmi")
@@ -134,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
     try:
         return _main(arguments)
+    except BrokenPipeError as broken:
+        return end_quietly(broken)
     except KeyboardInterrupt:  # before there is an event loop that takes Ctrl-C
         return EXIT_INTERRUPTED
 
@@ -300,14 +303,11 @@ def _start_clock(args: argparse.Namespace, data: DataDirectory) -> None:
 
 
 def _announce(reactor: Any, args: argparse.Namespace, begun: float) -> None:
-    """Print where to go as soon as the HMI listens."""
-    import socket
+    """Print where to go as soon as the HMI listens, and the core, whose very first start takes longer."""
+    from scada.supervision import answer
 
-    try:
-        with socket.create_connection(("127.0.0.1", args.http_port), timeout=0.2):
-            pass
-    except OSError:
-        if time.monotonic() - begun < HMI_START_S:
+    if not answer(args.http_port, DataDirectory(args.data).core_socket):
+        if time.monotonic() - begun < START_S:
             reactor.callLater(0.1, _announce, reactor, args, begun)
         return
     print(

@@ -29,7 +29,7 @@ def add_commands(subparsers: Any) -> None:
         "order", metavar="FAULT", choices=[order.name for order in ORDERS], help="one of the list below"
     )
     parser.add_argument("target", metavar="TARGET", nargs="?", default="", help="gateway, device or medium id")
-    parser.add_argument("value", metavar="VALUE", nargs="?", default="", help="what the order takes, if anything")
+    parser.add_argument("value", metavar="VALUE", nargs="*", help="what the order takes, if anything")
     parser.add_argument(
         "--control-port",
         type=_port,
@@ -43,13 +43,15 @@ def add_commands(subparsers: Any) -> None:
 def inject(args: argparse.Namespace) -> int:
     """Send the order and print the answer; return 0, or 1 when it was refused or no field listens."""
     try:
-        answer = call(args.control_port, args.order, args.target, args.value)
+        answer = call(args.control_port, args.order, args.target, " ".join(args.value))
     except WattkeeperError as error:
         print(error, file=sys.stderr)
         return EXIT_REFUSED
     if not answer.pop("ok"):
         print(answer["error"], file=sys.stderr)
         return EXIT_REFUSED
+    if args.order == "list":  # a park has a thousand meters, and few are at fault
+        answer = {kind: {name: faults for name, faults in each.items() if faults} for kind, each in answer.items()}
     print(json.dumps(answer, ensure_ascii=False, indent=2) if answer else "done")
     return 0
 

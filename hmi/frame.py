@@ -21,6 +21,7 @@ NAVIGATION: Final[tuple[tuple[str, str, Permission], ...]] = (
     ("/meters", N_("Meters"), "view"),
     ("/accounts", N_("Tenants"), "account.view"),
     ("/alarms", N_("Alarms"), "view"),
+    ("/lines", N_("Lines"), "view"),
     ("/users", N_("Users"), "user.manage"),
 )
 REFRESH_S: Final = 5.0  # lists out of SQL; live values come by websocket

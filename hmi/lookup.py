@@ -119,4 +119,6 @@ class Lookup:
         """Return the page where a person looks for the source of an alarm."""
         if source in self.devices:
             return f"/meter/{source}"
+        if source in self.gateways:
+            return f"/line/{source}"
         return f"/account/{source}" if source in self.accounts else "/"

@@ -25,7 +25,7 @@ from hmi.live import Hub
 from hmi.livesocket import serve_live
 from hmi.lookup import Lookup
 from hmi.ownership import bind
-from hmi.pages import account, alarms, diagram, doors, lists, meter, overview, people
+from hmi.pages import account, alarms, diagram, doors, lines, lists, meter, overview, people
 from hmi.passwords import PasswordHashes
 from hmi.render import Renderer
 from hmi.sessions import Sessions
@@ -44,7 +44,7 @@ HOST: Final = "127.0.0.1"  # a site puts its TLS proxy in front
 RENEW_S: Final = 5.0  # a session ended by another process ends here within this
 GRACE_S: Final = 1  # open sockets at the end of the room
 STATIC: Final = Path(__file__).parent / "static"
-PAGES: Final = (overview, diagram, lists, meter, account, alarms, people)
+PAGES: Final = (overview, diagram, lists, meter, account, alarms, lines, people)
 
 
 class _Server(uvicorn.Server):

@@ -23,6 +23,13 @@ PRIORITIES: Final = (1, 2, 3, 4)
 NORMAL: Final = STATES.index("normal")
 ACTIVE: Final = tuple(state in CONDITION_ON for state in STATES)
 UNACKNOWLEDGED: Final = tuple(state in ("unacknowledged", "returned") for state in STATES)
+LINE_MEASURES: Final = (
+    "Online", "BusLoad", "CycleMs", "ShortestPeriodMs", "ResponseP95Ms", "Timeouts", "BadFrames", "Exceptions",
+    "LastGood",
+)  # fmt: skip
+LINE_METER_MEASURES: Final = (
+    "Online", "ResponseP95Ms", "Requests", "Timeouts", "BadFrames", "Exceptions", "LastGood", "IdentityFault",
+)  # fmt: skip
 FRAME_MEASURES: Final = ("ScanMs", "DatabaseConnected", "LedgerBehindS", "CreditHeld")
 
 
@@ -35,6 +42,8 @@ class Views:
         self._kinds: dict[str, Callable[[str], View]] = {
             "frame": lambda _: self._frame(),
             "overview": lambda _: self._overview(),
+            "lines": lambda _: self._lines(),
+            "line": self._line,
             "diagram": self._diagram,
             "meter": self._meter,
             "device": self._device,
@@ -108,12 +117,29 @@ class Views:
         figures.update({f"credit/{state}": (int(counts[k]), GOOD) for k, state in enumerate(names)})
         owed = np.minimum(snapshot.columns.accounts.balance_nano, 0).sum()
         figures["owed"] = (round(-int(owed) / 1e9, 2), GOOD)
+        figures.update(self._answering(snapshot))
+        return figures
+
+    def _answering(self, snapshot: Snapshot) -> Figures:
+        """Return how many devices of each gateway answer."""
         tags = snapshot.columns.tags
+        figures: dict[str, tuple[float | None, int]] = {}
         for gateway in self._lookup.gateways:
             rows = [d.online_row for d in self._lookup.plant.devices if d.gateway == gateway and d.online_row != NO_ROW]
             online = int(((tags.value[rows] == 1) & good_mask(tags.quality[rows])).sum())
             figures[f"online/{gateway}"] = (online, GOOD)
         return figures
+
+    def _lines(self) -> View:
+        find = self._lookup.row
+        rows = [find("N", gateway, name) for gateway in self._lookup.gateways for name in LINE_MEASURES]
+        return self._view(rows, figures=self._answering)
+
+    def _line(self, key: str) -> View:
+        find, gateway = self._lookup.row, self._lookup.gateways[key]
+        devices = [device.id for device in self._lookup.plant.devices if device.gateway == gateway.id]
+        rows = [find("M", device, name) for device in devices for name in LINE_METER_MEASURES]
+        return self._view([*self._lookup.rows_of("N", gateway.id), *rows])
 
     def _diagram(self, key: str) -> View:
         network = self._lookup.networks[key]

@@ -59,6 +59,12 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "protected": N_("Every supply is protected"),
         "paused": N_("Credit control is paused"),
     },
+    "transport": {
+        "modbus-tcp": N_("Modbus TCP"),
+        "tcp": N_("Transparent gateway"),
+        "serial": N_("Serial port"),
+        "dial-in": N_("DTU that dials in"),
+    },
     "energised": {
         "dead": N_("Dead"),
         "live": N_("Live"),

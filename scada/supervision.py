@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from loguru import logger
@@ -29,6 +30,7 @@ RESTART_DELAY_MAX_S: Final = 2.0  # with some 2 s of imports a killed room is ba
 END_ROOMS_S: Final = 3.0  # a room drains for 2 s at most; then it is killed
 END_DATABASE_S: Final = 1.5  # fast shutdown writes a checkpoint; a killed server recovers from its log
 POLL_S: Final = 0.02
+ANSWER_S: Final = 0.2
 ATTEND_POLL_S: Final = 0.1  # how soon a short command is given up when everything ends
 
 
@@ -54,6 +56,18 @@ def taken(endpoints: Sequence[Endpoint]) -> list[str]:
                     f"port {endpoint.port} on {endpoint.host} for the {endpoint.owner} is not free: {failure.strerror}"
                 )
     return sentences
+
+
+def answer(port: int, path: Path) -> bool:
+    """Tell whether somebody listens on both: a TCP port of this machine, and a local socket."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S):
+            pass
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(str(path))
+    except OSError:
+        return False
+    return True
 
 
 @implementer(IReactorTime, IReactorProcess)

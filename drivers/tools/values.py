@@ -66,6 +66,8 @@ def _value(profile: Profile, block: Block, register: Register, payload: bytes, c
     if states is not None:
         position = states.get(int(counts), BAD_STATE)
         return Value(*named, POSITIONS[position], "", GOOD, raw, Fraction(position))
+    if register.measure == profile.identity and register.type == "bcd":  # a nameplate has its zeros in front
+        return Value(*named, str(int(counts)).zfill(2 * register.size), "", GOOD, raw, counts)
     number = counts * factor
     low, high = register.low, register.high
     outside = (low is not None and number < Fraction(low)) or (high is not None and number > Fraction(high))

@@ -46,7 +46,7 @@ async def _faceplate(visitor: Visitor, device: str) -> None:
         with ui.element("div").classes("wk-column"):
             fragment(visitor, "supply.html", **_supply(visitor, device))
             if power != NO_ROW:
-                label = _label(visitor, power)
+                label = label_of(visitor, power)
                 await Trend(visitor, label, [(power, label)]).draw()
         if breaker:
             with ui.element("div").classes("wk-column"):
@@ -56,13 +56,13 @@ async def _faceplate(visitor: Visitor, device: str) -> None:
 def _measured(visitor: Visitor, device: str) -> dict[str, object]:
     """Return the live values of a device and of its communication."""
     lookup = visitor.context.lookup
-    labelled = [(row, _label(visitor, row)) for row in lookup.rows_of("M", device)]
+    labelled = [(row, label_of(visitor, row)) for row in lookup.rows_of("M", device)]
     gateway = lookup.devices[device].gateway
     return {
         "device": lookup.devices[device],
         "values": [pair for pair in labelled if lookup.tag(pair[0]).name not in (*COMPUTED, *SWITCH)],
         "communication": [pair for pair in labelled if lookup.tag(pair[0]).name in COMPUTED]
-        + [(row, _label(visitor, row)) for row in lookup.rows_of("N", gateway) if lookup.tag(row).name in OF_GATEWAY],
+        + [(row, label_of(visitor, row)) for row in lookup.rows_of("N", gateway) if lookup.tag(row).name in OF_GATEWAY],
     }
 
 
@@ -78,7 +78,7 @@ def _supply(visitor: Visitor, device: str) -> dict[str, object]:
         "balance": lookup.row("T", account.id, "Balance") if account else NO_ROW,
         "credit": lookup.row("T", account.id, "CreditState") if account else NO_ROW,
         "point_values": [
-            (row, _label(visitor, row), symbol(point.unit) if point and lookup.tag(row).name == "Price" else "")
+            (row, label_of(visitor, row), symbol(point.unit) if point and lookup.tag(row).name == "Price" else "")
             for row in rows
         ],
         "place": place(visitor, device),
@@ -86,7 +86,7 @@ def _supply(visitor: Visitor, device: str) -> dict[str, object]:
     }
 
 
-def _label(visitor: Visitor, row: int) -> str:
+def label_of(visitor: Visitor, row: int) -> str:
     """Return what a tag is called; a moment is shown as a time, so that how it is counted is left out."""
     tag = visitor.context.lookup.tag(row)
     label = tag.description_zh if visitor.texts.language == "zh" else tag.description_en

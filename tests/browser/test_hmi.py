@@ -120,7 +120,18 @@ def test_an_open_page_leaves_when_its_session_ends(inside: Hmi) -> None:
 
 
 def test_every_page_draws_and_says_that_the_core_is_away(inside: Hmi) -> None:
-    for path in ("/", "/diagram", "/meters", "/accounts", "/alarms", "/users", "/account/t-s01", "/nowhere"):
+    for path in (
+        "/",
+        "/diagram",
+        "/meters",
+        "/accounts",
+        "/alarms",
+        "/lines",
+        "/line/gw-a1",
+        "/users",
+        "/account/t-s01",
+        "/nowhere",
+    ):
         inside.open(path)
         if path != "/nowhere":
             expect(inside.page.locator(".wk-main")).to_be_visible()

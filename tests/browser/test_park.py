@@ -258,7 +258,10 @@ def test_held_stops_wait_for_a_person(hmi: Hmi, park: Park) -> None:
 def test_every_page_in_english_has_english_only(hmi: Hmi) -> None:
     hmi.switch_language()
     expect(hmi.page.locator("h1")).to_have_text("Overview")
-    for path in ("/", "/diagram", "/meters", f"/meter/{METER}", "/accounts", f"/account/{TENANT}", "/alarms", "/users"):
+    for path in (
+        "/", "/diagram", "/meters", f"/meter/{METER}", "/meter/e-b501", "/accounts", f"/account/{TENANT}", "/alarms",
+        "/lines", "/line/gw-b5", "/users",
+    ):  # fmt: skip
         hmi.open(path)
         hmi.wait_live()
         text = hmi.page.inner_text("body").replace("中文", "").replace(COMMENT, "")  # what people wrote stays as it is

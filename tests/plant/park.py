@@ -63,7 +63,8 @@ class Park:
         text = (self.config / "plant.toml").read_text(encoding="utf-8")
         shipped = sorted(set(re.findall(r"port = (\d+)", text)))
         *_, self.http_port, self.opcua_port = ports = free_ports(len(shipped) + 2)
-        for old, new in zip(shipped, ports, strict=False):
+        self.moved = dict(zip(shipped, ports, strict=False))  # port of the demonstration -> this park's
+        for old, new in self.moved.items():
             text = re.sub(rf"port = {old}\b", f"port = {new}", text)
         for pattern, replacement in ({CHECKPOINT: "checkpoint_s = 1.0"} | changes).items():
             text, found = re.subn(pattern, replacement, text)
