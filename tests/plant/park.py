@@ -55,8 +55,17 @@ def wait_for(what: Callable[[], T], timeout_s: float, why: str) -> T:
 class Park:
     """One park in its own folders. `start` returns when the first whole image is there and the books are open."""
 
-    def __init__(self, folder: Path, openings: Mapping[str, str] | None = None, **changes: str) -> None:
-        """openings: account -> opening balance; changes: regular expression -> replacement in plant.toml."""
+    def __init__(
+        self,
+        folder: Path,
+        openings: Mapping[str, str] | None = None,
+        files: Mapping[str, Mapping[str, str]] | None = None,
+        **changes: str,
+    ) -> None:
+        """openings: account -> opening balance; changes: regular expression -> replacement in plant.toml.
+
+        files: the same for other files of the configuration; one in profiles/ makes the site have its own profiles.
+        """
         self.config = folder / "config"
         self.log = folder / "log.txt"
         shutil.copytree(ROOT / "config" / "demo", self.config)
@@ -75,10 +84,22 @@ class Park:
             tenants, found = re.subn(rf"^({account},[^,]*,[^,]*),[^,]*", rf"\g<1>,{opening}", tenants, flags=re.M)
             assert found == 1, account
         (self.config / "tenants.csv").write_text(tenants, encoding="utf-8")
+        for name, replacements in (files or {}).items():
+            self._edit(name, replacements)
         self.data = DataDirectory(folder / "data")
         self.plant: Plant = load(self.config)
         self.process: subprocess.Popen[bytes] | None = None
         self._reader = ImageReader(self.data.image, self.plant.layout)
+
+    def _edit(self, name: str, replacements: Mapping[str, str]) -> None:
+        """Replace regular expressions in one file of the configuration, each of them exactly once."""
+        if name.startswith("profiles/") and not (self.config / "profiles").exists():
+            shutil.copytree(ROOT / "config" / "profiles", self.config / "profiles")
+        text = (self.config / name).read_text(encoding="utf-8-sig")
+        for pattern, replacement in replacements.items():
+            text, found = re.subn(pattern, replacement, text, flags=re.M)
+            assert found == 1, f"{name} has {found} of {pattern!r}"
+        (self.config / name).write_text(text, encoding="utf-8")
 
     # ---- life
 
