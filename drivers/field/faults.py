@@ -4,6 +4,8 @@ Rule: an order that is not understood changes nothing and its answer names what 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any, Final
 
 from drivers.field.catalogue import BY_NAME, DELAY_MS_MAX, PERMILLE_MAX, Order
@@ -227,7 +229,9 @@ def _faults_of(station: Station) -> list[str]:
 def _counts(station: Station) -> int:
     """Return the billing counter in counts since ever."""
     billing = station.profile.billing
-    register = next(r for r in station.profile.registers if billing is not None and r.measure == billing.measure)
+    assert billing is not None  # who asks has looked
+    register = next(r for r in station.profile.registers if r.measure == billing.measure)
+    register = replace(register, scale=Fraction(billing.milli_per_count, 1000))  # as the ledger counts a float
     quantity = quantity_of(register)
     per_count = units_per_count(register, ratio_of(station.state.meter.device, register.ratio))
     return counter_base(station.state, quantity) // (quantity.base_per_unit * per_count)

@@ -64,6 +64,7 @@ class Trial:
         self.devices = {device.id: device for device in park.plant.devices}
         self.watcher = Watcher(park)
         self.held: set[str] = set()  # meters whose register a test has spoilt for good
+        self.silent_from = 0  # mark at which some meters fell silent
 
     # ---- faults
 
@@ -77,13 +78,13 @@ class Trial:
             self.park.inject("clear", device)
 
     def tell_lies(self, plan: Mapping[str, list[str]], timeout_s: float) -> None:
-        """Let devices tell their lies, each one once and one after the other, all devices at the same time."""
+        """Let devices tell their lies, each once, all devices at the same time; between two a device is read well."""
         left = {device: list(lies) for device, lies in plan.items()}
 
         def done() -> bool:
             active = self.park.inject("list")["devices"]
             for device, lies in left.items():
-                if lies and not any(fault.startswith("hostile") for fault in active[device]):
+                if lies and self.is_good(device) and not any(f.startswith("hostile") for f in active[device]):
                     self.park.inject("hostile", device, f"{lies.pop(0)} 1")
                     active[device].append("hostile")
             return not any(f.startswith("hostile") for device in left for f in active[device])
@@ -125,11 +126,21 @@ class Trial:
         meters = list(meters)
         before = {meter: int(self.now().billed_milli[self.row[meter]]) for meter in meters}
 
-        def charged() -> bool:
+        def waiting() -> list[str]:
             now = self.now()
-            return all(int(now.billed_milli[self.row[m]]) > before[m] and self.is_good(m) for m in meters)
+            return [m for m in meters if int(now.billed_milli[self.row[m]]) <= before[m] or not self.is_good(m)]
 
-        wait_for(charged, timeout_s, f"charges of {meters}")
+        try:
+            wait_for(lambda: not waiting(), timeout_s, "charges")
+        except AssertionError:
+            raise AssertionError(f"no charges: {[self.described(meter) for meter in waiting()]}") from None
+
+    def described(self, meter: str) -> str:
+        """Return how a meter stands, for people."""
+        now, row = self.now(), self.row[meter]
+        faults = self.park.inject("list")["devices"][meter]
+        word = quality.name(int(now.quality[row]))
+        return f"{meter} {word} raw {now.raw[row]} billed {now.billed_milli[row]} held {now.held[row]} {faults}"
 
     def wait_held(self, meters: Iterable[str], timeout_s: float) -> None:
         meters = list(meters)
@@ -178,7 +189,8 @@ class Trial:
     def true_milli(self, meter: str, first_raw: int) -> int:
         """Return what a meter has really counted since the register at which its billing began."""
         point = self.park.plant.points[self.row[meter]]
-        return (int(self.park.inject("show", meter)["counts"]) - first_raw) * point.milli_per_count
+        counts = int(self.park.inject("show", meter)["counts"]) - first_raw
+        return counts % point.modulus_counts * point.milli_per_count
 
     def settle(self, meters: Iterable[str], timeout_s: float) -> None:
         """Stop every flow and wait until the books hold what the meters have counted, to the last count."""

@@ -1,0 +1,232 @@
+"""Meters that lie, stay silent or jump, on every protocol at once: nothing false is billed, nothing true is lost.
+
+One park; every test has devices of its own, and the last one compares the books with what the meters counted.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pytest
+
+from drivers.field.hostile import classes_for
+from scada import quality
+from tests.plant.park import Park, wait_for
+from tests.plant.trial import Trial, make_trial
+
+pytestmark = [pytest.mark.plant, pytest.mark.timeout(400)]
+
+# One meter of each protocol and line that is silent from the beginning; see the end of the module.
+SILENT: Final = ("e-a101", "e-bw202", "e-b501", "w-b401", "w-bw202")
+ROLLING: Final = {  # meter -> its modulus and the register it begins with
+    "e-aev2": (10**8, 10**8 - 200),  # Modbus TCP, u32
+    "e-b503": (10**8, 10**8 - 100),  # DL/T 645, eight digits
+    "w-b503": (10**8, 10**8 - 60),  # CJ/T 188, eight digits
+    "s-bw104": (2**32, 2**32 - 1500),
+    "h-bw201": (2**16, 2**16 - 1500),
+}
+FILES: Final = {
+    "field.toml": {
+        rf"^({meter} = .*initial_counts =) \d+": rf"\g<1> {first}" for meter, (_, first) in ROLLING.items()
+    } | {r"^(h-a402 = .*initial_counts =) \d+": r"\g<1> 1000", r"^(h-a801 = .*initial_counts =) \d+": r"\g<1> 2000"},
+    "profiles/wattkeeper-demo-steam.toml": {r"modulus_counts = .*": f"modulus_counts = {2**32}"},
+    "profiles/wattkeeper-demo-heat.toml": {r"modulus_counts = .*": f"modulus_counts = {2**16}"},
+    "meters.csv": {r"^(e-b403,.*),wattkeeper-demo-1p,": r"\g<1>,eastron-sdm120,"},  # a register of floats
+}  # fmt: skip
+LATE: Final = ("e-a102", "e-bw204", "e-b502", "w-b403", "w-bw204")
+NANS: Final = ("e-b403", "e-b602")  # floats, and decimal digits
+REPLACED: Final = ("e-a402", "e-b504", "w-b601")
+JUMPING: Final = ("e-a601", "e-bw201", "g-bw104")
+SWAPPED_WORDS: Final = ("e-a301", "e-a701")
+
+# Modbus TCP meters that tell every lie of the catalogue, and those behind the half-duplex lines that tell some.
+LIARS: Final = ("e-a201ac", "e-a202", "e-a302", "e-a401", "e-a501", "e-a501ac", "e-a502", "e-a602", "e-a602ac",
+                "e-a702", "e-a801", "e-a802", "e-a901", "e-a902")  # fmt: skip
+SHARED_LINES: Final = {
+    "e-bw204": ["wrong-unit", "wrong-function", "odd-count", "checksum", "length-max", "duplicate", "split", "drip"],
+    "e-b404": ["wrong-di", "length-0", "garbage", "repeat-old"],
+    "e-b502": ["wrong-unit", "wrong-function", "fewer", "split"],
+    "e-b601": ["wrong-direction", "more", "duplicate", "truncated"],
+    "e-b602": ["length-max", "no-offset", "noise", "drip"],
+    "w-b403": ["wrong-unit", "checksum", "split"],
+    "w-b501": ["wrong-type", "truncated", "duplicate"],
+    "w-b601": ["wrong-counter", "garbage", "pause"],
+    "w-bw204": ["wrong-di", "noise", "unknown-unit"],
+    "g-bw104": ["bad-digits", "fewer", "length-0"],
+}
+HARMLESS: Final = {"garbage", "duplicate", "split", "echo", "wake-flood", "pause", "repeat-old", "late", "silence"}
+
+
+@pytest.fixture(scope="module")
+def trial(make_shared_park: Callable[..., Park]) -> Iterator[Trial]:
+    park = make_shared_park(files=FILES, **{"automatic = true": "automatic = false"})
+    trial = make_trial(park)
+    for meter in trial.row:  # flats use so little water that their meters would stand
+        if meter.startswith(("w-b4", "w-b5", "w-b6")):
+            park.inject("load", meter, "10")
+    trial.wait_billed(SILENT, 60)
+    trial.silent_from = trial.mark()
+    for meter in SILENT:
+        park.inject("meter-silent", meter)
+    yield trial
+    trial.watcher.stop()
+
+
+def test_replies_that_come_too_late_are_never_read_as_the_next_answer(trial: Trial) -> None:
+    mark = trial.mark()
+    before = {meter: trial.counter(meter, "Timeouts") for meter in LATE}
+    trial.tell_lies({meter: ["late", "late"] for meter in LATE}, 60)
+    wait_for(lambda: all(trial.counter(m, "Timeouts") >= before[m] + 1 for m in LATE), 30, "the time-outs be counted")
+    trial.wait_billed(LATE, 60)
+    for gateway in {trial.devices[meter].gateway for meter in LATE}:
+        trial.assert_never_back(mark, [*trial.others_on(gateway, SILENT), *LATE])
+    trial.assert_undisturbed(mark, trial.others_on("gw-a1", [*LATE, *SILENT, *ROLLING]))
+
+
+def test_wrong_broken_and_repeated_replies_are_counted_and_never_billed(trial: Trial) -> None:
+    lies = [name for name in classes_for("mbap") if name not in ("silence", "late")]
+    plan = {meter: lies[at :: len(LIARS)] for at, meter in enumerate(LIARS)} | SHARED_LINES
+    mark = trial.mark()
+    asked = {meter: trial.counter(meter, "Requests") - trial.counter(meter, "GoodReplies") for meter in plan}
+    trial.tell_lies(plan, 120)
+    trial.wait_billed(plan, 60)
+    trial.assert_never_back(mark, plan)
+    trial.assert_undisturbed(mark, trial.others_on("gw-a2", [*plan, *SWAPPED_WORDS, *REPLACED]))
+    for meter, told in plan.items():
+        discarded = len(set(told) - HARMLESS)
+
+        def enough(meter: str = meter, discarded: int = discarded) -> bool:
+            return trial.counter(meter, "Requests") - trial.counter(meter, "GoodReplies") >= asked[meter] + discarded
+
+        wait_for(enough, 15, f"{discarded} replies of {meter} to be counted as no good ones: {told}")
+
+
+def test_exceptions_are_mapped_and_a_busy_meter_is_asked_again(trial: Trial) -> None:
+    codes = dict(zip(LIARS, range(1, 12), strict=False))
+    mark = trial.mark()
+    before = {meter: trial.counter(meter, "Exceptions") for meter in codes}
+    for meter, code in codes.items():
+        trial.park.inject("hostile", meter, f"exception-{code} 1")
+    wait_for(lambda: all(trial.counter(m, "Exceptions") > before[m] for m in codes), 30, "every exception be counted")
+    trial.wait_billed(codes, 30)
+    trial.assert_never_back(mark, codes)
+    busy = [meter for meter, code in codes.items() if code in (5, 6)]
+    trial.assert_undisturbed(mark, busy)  # repeated within the cycle: nobody noticed
+
+    mark = trial.mark()
+    refusing = {LIARS[0]: "exception-2", "e-b601": "exception-2"}
+    for meter, lie in refusing.items():
+        trial.park.inject("hostile", meter, lie)
+    trial.wait_quality(refusing, lambda q: not quality.is_good(q), 30, "values that are refused not be good")
+    trial.clear(refusing)
+    trial.wait_billed(refusing, 60)
+    trial.assert_never_back(mark, refusing)
+
+
+def test_registers_that_roll_over_are_charged_to_the_count(trial: Trial) -> None:
+    def rolled() -> bool:
+        now = trial.now()
+        return all(int(now.raw[trial.row[meter]]) < first for meter, (_, first) in ROLLING.items())
+
+    wait_for(rolled, 90, "every register to roll over")
+    begun = dict(trial.park.sql("SELECT point, first_raw FROM point_state"))
+    for meter, (modulus, near) in ROLLING.items():
+        first = begun[trial.point_of(meter)]
+        assert first >= near, f"{meter} rolled over before it was billed"
+        assert not any(trial.since(0, meter, "held")), meter
+        sight = trial.now()
+        counts = (int(sight.raw[trial.row[meter]]) - first) % modulus
+        point = trial.park.plant.points[trial.row[meter]]
+        assert int(sight.billed_milli[trial.row[meter]]) == counts * point.milli_per_count, meter
+
+
+def test_a_register_that_goes_back_or_jumps_is_held_for_a_person(trial: Trial) -> None:
+    billed = {meter: int(trial.now().billed_milli[trial.row[meter]]) for meter in REPLACED + JUMPING}
+    mark = trial.mark()
+    trial.held.update(REPLACED, JUMPING)
+    trial.inject_all(dict.fromkeys(REPLACED, ("replace", "7")))
+    trial.inject_all(dict.fromkeys(JUMPING, ("jump", "5000000")))
+    trial.wait_held(REPLACED + JUMPING, 60)
+    for meter in REPLACED + JUMPING:
+        trial.wait_alarm(trial.point_of(meter), "ChargeHeld", 15)
+        held = [h for h in trial.since(mark, meter, "held") if h]
+        assert set(held) == {1 if meter in REPLACED else 2}, (meter, held)
+        row = trial.row[meter]
+        true_before_fault = int(trial.now().billed_milli[row]) - billed[meter]
+        assert 0 <= true_before_fault < 100_000, f"{meter} was charged {true_before_fault} milli of a doubtful register"
+
+
+def test_a_wrong_word_order_is_found_by_what_the_register_cannot_have_counted(trial: Trial) -> None:
+    mark = trial.mark()
+    for meter in SWAPPED_WORDS:
+        trial.park.inject("word-order", meter, "CDAB")
+
+    def rejected() -> bool:
+        now = trial.now()
+        return all(now.held[trial.row[m]] or not trial.is_good(m) for m in SWAPPED_WORDS)
+
+    wait_for(rejected, 30, "the registers to be rejected")
+    frozen = {meter: int(trial.now().billed_milli[trial.row[meter]]) for meter in SWAPPED_WORDS}
+    trial.wait_billed(trial.others_on("gw-a3", [*LIARS, *SWAPPED_WORDS, *JUMPING])[:1] or ["e-a105"], 30)
+    assert frozen == {meter: int(trial.now().billed_milli[trial.row[meter]]) for meter in SWAPPED_WORDS}
+    for meter in SWAPPED_WORDS:
+        trial.park.inject("word-order", meter, "off")
+    trial.wait_billed(SWAPPED_WORDS, 30)
+    for meter in SWAPPED_WORDS:
+        billed = trial.since(mark, meter, "billed_milli")
+        assert billed == sorted(billed), meter
+
+
+def test_what_is_no_number_is_bad_and_is_not_billed(trial: Trial) -> None:
+    for pattern in ("nan", "inf", "-inf", "denormal"):
+        for meter in NANS:
+            trial.park.inject("sensor", meter, pattern)
+        trial.wait_quality(NANS, quality.is_bad, 30, f"{pattern} to be bad")
+    mark = trial.mark()
+    for meter in NANS:
+        assert not trial.is_good(meter)
+        trial.park.inject("sensor", meter, "off")
+    trial.wait_billed(NANS, 60)
+    trial.assert_never_back(mark, NANS)
+
+
+@pytest.mark.at_the_end
+def test_a_silent_meter_is_uncertain_then_bad_and_is_charged_once_for_all_of_it(trial: Trial) -> None:
+    trial.wait_quality(SILENT, quality.is_bad, 150, "silent meters to be bad")
+    for meter in SILENT:
+        assert trial.stages(trial.silent_from, meter) == ["good", "uncertain", "bad"]
+        trial.wait_alarm(meter, "CommunicationLoss", 10)
+    row = trial.row
+    before = {m: (int(trial.now().raw[row[m]]), int(trial.now().billed_milli[row[m]])) for m in SILENT}
+    mark = trial.mark()
+    for meter in SILENT:
+        trial.park.inject("meter-restore", meter)
+    trial.wait_billed(SILENT, 120)
+    for meter in SILENT:
+        assert trial.stages(mark, meter)[-1] == "good"
+        readings = wait_for(
+            lambda meter=meter: charges_over(trial, meter, before[meter][0]), 30, "the charge in the books"
+        )
+        assert len(readings) == 1, (meter, before[meter], readings)
+        raw_from, raw_to, whole, milli = readings[0]
+        point = trial.park.plant.points[row[meter]]
+        assert whole, f"{meter}: parts of the time were not charged"
+        assert milli == (raw_to - raw_from) * point.milli_per_count
+
+
+def charges_over(trial: Trial, meter: str, raw: int) -> list[tuple[int, int, bool, int]]:
+    """Return the charged pairs of readings that lie around a register: from, to, all of the time, quantity."""
+    return trial.park.sql(
+        "SELECT raw_from, raw_to, min(segment_from) = time_from AND max(segment_to) = time_to, sum(milli)"
+        " FROM charge c JOIN terms t ON t.id = c.terms"
+        " WHERE point = %s AND raw_from <= %s AND raw_to > %s GROUP BY raw_from, raw_to, time_from, time_to",
+        trial.point_of(meter), raw, raw,
+    )  # fmt: skip
+
+
+@pytest.mark.at_the_end
+def test_the_books_are_what_the_meters_counted(trial: Trial) -> None:
+    trial.park.inject("clear")
+    trial.settle([meter for meter in trial.row if meter not in trial.held], 90)
+    code, last = trial.park.audit()
+    assert code == 0, last
+    assert last.endswith(" 0 differences")
