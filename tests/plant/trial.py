@@ -113,6 +113,11 @@ class Trial:
         assert found is not None
         return found[0]
 
+    def counter_of_core(self, measure: str) -> float:
+        found = self.park.tag("X", "core", measure)
+        assert found is not None
+        return found[0]
+
     def wait_quality(self, meters: Iterable[str], verdict: Verdict, timeout_s: float, why: str) -> None:
         meters = list(meters)
 
