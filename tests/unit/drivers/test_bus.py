@@ -488,3 +488,31 @@ def test_with_a_compiler_good_polls_stay_in_the_engine(reactor_loop: Any) -> Non
             assert at.poller.line.figures.fences == 0
 
     reactor_loop.run(story())
+
+
+def test_a_slow_meter_behind_a_gateway_is_asked_aside_and_holds_nobody_up(reactor_loop: Any) -> None:
+    """One transaction at a time: a meter that thinks for 0.4 s each time would make every cycle that much longer."""
+    slow = True
+
+    async def react(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:
+        if frame[6] == 2 and slow:
+            await asyncio.sleep(0.4)
+        return gateway.answer(frame)
+
+    async def story() -> None:
+        nonlocal slow
+        async with running(reactor_loop.reactor, 5, react, timeout_s=2.0, period_s=0.1) as at:
+            await at.good(0, 1, 2, 3, 4)
+            await until(lambda: at.poller._stations["m1"].slow, "it is noticed")
+            before = at.asked(1), at.asked(2)
+            await until(lambda: at.asked(1) > before[0] + 60, "polling goes on")
+            assert at.asked(2) - before[1] <= 6
+            assert at.plant.quality(1) == GOOD
+            assert at.plant.value(1, ONLINE) == 1
+            slow = False
+            await until(lambda: not at.poller._stations["m1"].slow, "it is as quick as the others again", 40.0)
+            before = at.asked(1), at.asked(2)
+            await until(lambda: at.asked(1) > before[0] + 20, "polling goes on")
+            assert at.asked(2) - before[1] >= 15
+
+    reactor_loop.run(story())
