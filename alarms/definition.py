@@ -1,9 +1,12 @@
 """Alarm definitions: what is watched, against which limit, how urgent. Plain frozen data over tag rows."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Comparison = Literal["above", "below", "equal"]
+
+
+NAME: Final = "{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +23,15 @@ class AlarmDefinition:
     off_delay_s: float
     priority: int  # 1 critical .. 4 low
     unit: str
-    text_zh: str
-    text_en: str
+    wording_zh: str  # with NAME where the name of the thing stands: one text for all things that a rule watches alike
+    wording_en: str
+    name_zh: str = ""
+    name_en: str = ""
+
+    @property
+    def text_zh(self) -> str:
+        return self.wording_zh.replace(NAME, self.name_zh)
+
+    @property
+    def text_en(self) -> str:
+        return self.wording_en.replace(NAME, self.name_en)

@@ -4,11 +4,12 @@ Rule: a rule never names a single device; what it watches follows from medium, p
 watched as soon as it is configured.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from alarms.definition import AlarmDefinition
+from alarms.definition import NAME, AlarmDefinition
 from config.loader import Sources
 from config.profile_schema import ProfileTable
 from config.schema import MeterRow, RuleTable, TenantRow
@@ -146,7 +147,7 @@ def _definition(rule: RuleTable, thing: Watched, tags: TagTable, row: int, site:
     reference = thing.references[rule.of]
     limit = rule.limit * reference
     unit = tag.currency or tag.unit
-    words: dict[str, Any] = {"limit": f"{limit:g}", "unit": unit, "serial": thing.serial}
+    words: dict[str, Any] = {"name": NAME, "limit": f"{limit:g}", "unit": unit, "serial": thing.serial}
     return AlarmDefinition(
         id=f"{tag.id}/{rule.name}",
         source=thing.id,
@@ -158,6 +159,8 @@ def _definition(rule: RuleTable, thing: Watched, tags: TagTable, row: int, site:
         off_delay_s=rule.off_delay_s,
         priority=rule.priority,
         unit=unit,
-        text_zh=rule.text_zh.format(name=thing.name_zh, measure=tag.description_zh, **words),
-        text_en=rule.text_en.format(name=thing.name_en, measure=tag.description_en, **words),
+        wording_zh=sys.intern(rule.text_zh.format(measure=tag.description_zh, **words)),
+        wording_en=sys.intern(rule.text_en.format(measure=tag.description_en, **words)),
+        name_zh=thing.name_zh,
+        name_en=thing.name_en,
     )

@@ -20,7 +20,7 @@ from scada.paths import DataDirectory
 
 PR_SET_PDEATHSIG: Final = 1  # prctl(2): the kernel sends this signal when the parent dies
 # mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX; setting the first two ends their growth
-MALLOC_OPTIONS: Final = ((-3, 128 * 1024), (-1, 128 * 1024), (-8, 1))
+MALLOC_OPTIONS: Final = ((-3, 8 << 20), (-1, 16 << 20), (-8, 1))
 EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 
@@ -59,10 +59,10 @@ def die_with_parent() -> None:
 
 
 def keep_memory_small() -> None:
-    """Let glibc give large blocks back to the machine when they are freed, as it does until it has freed the first.
+    """Let glibc give the largest blocks back to the machine whenever they are freed, not the first time only.
 
-    A column or a batch of history is megabytes; kept for the next one, they are a tenth of a big site's memory. Other C
-    libraries have no such switch and need none.
+    What a load of the configuration or a batch of history leaves free is a tenth of a big site's memory. Blocks of a
+    column's size are kept: each scan wants them again. Other C libraries have no such switch and need none.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):

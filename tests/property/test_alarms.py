@@ -32,8 +32,8 @@ DEFINITIONS = st.builds(
     off_delay_s=st.sampled_from([0.0, 1.0, 2.5]),
     priority=st.integers(1, 4),
     unit=st.just(""),
-    text_zh=st.just("报警"),
-    text_en=st.just("Alarm"),
+    wording_zh=st.just("报警"),
+    wording_en=st.just("Alarm"),
 )
 SCANS = st.lists(
     st.tuples(
