@@ -41,11 +41,18 @@ def switch_value(switch: Switch, target: int) -> int:
     return value
 
 
+def _keep_gas_shut(device: Device, target: int) -> None:
+    """Raise ValueError for a command that would let gas flow, whatever type and value the profile has."""
+    if device.profile.medium == "gas" and target == CLOSED:
+        raise ValueError(f"{device.id}: a gas valve is opened on site after a leak check, never from afar")
+
+
 def _modbus_read(device: Device, block: Block) -> modbus.Request:
     return modbus.read_request(device.unit, block.function, block.address, block.count)
 
 
 def _modbus_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> modbus.Request:
+    _keep_gas_shut(device, target)
     value = switch_value(switch, target)
     return guarded_write(device.profile, device.unit, switch.function, switch.address, (value,))
 
@@ -64,8 +71,7 @@ def _cjt188_read(device: Device, block: Block) -> Question:
 
 def _cjt188_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> Question:
     """Make the valve command; CLOSED lets it flow. ValueError for gas then, whatever type and value the profile has."""
-    if device.profile.medium == "gas" and target == CLOSED:
-        raise ValueError(f"{device.id}: a gas valve is opened on site after a leak check, never from afar")
+    _keep_gas_shut(device, target)
     return cjt188.set_valve(cjt188.station_of(device), switch_value(switch, target))
 
 

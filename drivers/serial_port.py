@@ -25,6 +25,7 @@ BAUDS: Final = {
     int(name[1:]): getattr(termios, name) for name in dir(termios) if name.startswith("B") and name[1:].isdigit()
 }
 PARITIES: Final = {"N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}
+PSEUDO: Final = "/dev/pts/"
 # Why a port cannot be opened, as a person at the site mends it.
 REASONS: Final = {
     errno.EBUSY: "another program has it open; stop that program",
@@ -62,6 +63,8 @@ def _set_up(fd: int, form: LineFormat) -> None:
     check = termios.INPCK if form.parity != "N" else 0
     characters = termios.tcgetattr(fd)[6]
     characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+    if os.ttyname(fd).startswith(PSEUDO):  # it carries no parity, and says EINVAL to whom asks for it a second time
+        flags, check = flags & ~PARITIES["O"], 0
     termios.tcsetattr(fd, termios.TCSANOW, [check, 0, flags, 0, speed, speed, characters])
     termios.tcflush(fd, termios.TCIOFLUSH)
 

@@ -32,11 +32,13 @@ def is_good(park: Park, letter: str, owner: str, measure: str) -> bool:
 
 
 def register_on_the_wire(park: Park, device: Device) -> int:
-    """Read a meter's billing register with a foreign client."""
+    """Read a meter's billing register with a foreign client; on other lines than Modbus TCP, ask the meter's maker."""
     billing = device.profile.billing
     assert billing is not None
     register = next(each for each in device.profile.registers if each.measure == billing.measure)
     gateway = next(each for each in park.plant.gateways if each.id == device.gateway)
+    if gateway.transport != "modbus-tcp":
+        return int(park.inject("show", device.id)["counts"]) % billing.modulus_counts
     with ModbusTcpClient(gateway.host, port=gateway.port) as client:
         read = client.read_holding_registers if register.function == 3 else client.read_input_registers
         answer = read(register.address, count=register.words, device_id=device.unit)

@@ -278,6 +278,16 @@ def test_a_gas_profile_never_opens_its_valve_whatever_type_the_meter_shows() -> 
     assert dialect.switch(water, switch, CLOSED, 0).writes
 
 
+@pytest.mark.parametrize("framed", [True, False])
+def test_a_gas_valve_on_modbus_stays_shut_too(framed: bool) -> None:
+    switch = Switch("Status", ((0, CLOSED), (1, OPEN)), 5, 7, 0, 1)
+    meter = replace(device(0), profile=replace(profile(register("Status", 0), switch=switch), medium="gas"))
+    dialect = dialect_of("modbus", framed)
+    assert dialect.switch(meter, switch, OPEN, 0).writes
+    with pytest.raises(ValueError, match="gas"):
+        dialect.switch(meter, switch, CLOSED, 0)
+
+
 Refused = Callable[[], object]
 GAS = replace(METER, meter_type=0x30)
 WILD = replace(METER, address=b"\xaa" * 7)

@@ -1,6 +1,7 @@
 """Lines that carry one transaction at a time, on real sockets and pseudo-terminals."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,12 @@ from line_asker import FORM, Asker, ask_of, payload
 from rtu_bus import PtyEnd, RtuBus, TcpEnd, words_of
 
 from drivers import dlt645
+from drivers.device import LineFormat
 from drivers.lines import State
 from drivers.modbus import write_request
 from drivers.modbus_rtu import Question
 from drivers.outcome import Reply, Silence, Violation
-from drivers.serial_port import SerialLink
+from drivers.serial_port import SerialLink, open_port
 from drivers.transports import TcpLink
 
 
@@ -188,6 +190,18 @@ def test_a_serial_port_is_read_lost_and_found_again(reactor_loop: Any, tmp_path:
         await asker.up()
         assert await asker.ask(ask_of(2)) == payload(200)
         await asker.close()
+        end.close()
+
+    reactor_loop.run(story())
+
+
+def test_a_port_with_parity_is_opened_again_by_the_next_core(reactor_loop: Any) -> None:
+    """A killed core leaves the port as it was set; a pseudo-terminal refuses to have its parity set twice."""
+
+    async def story() -> None:
+        end = PtyEnd(RtuBus())
+        for parity in ("E", "E", "O"):
+            os.close(open_port(end.path, LineFormat(19200, parity, 1)))
         end.close()
 
     reactor_loop.run(story())
