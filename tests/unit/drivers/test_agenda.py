@@ -7,7 +7,7 @@ from fractions import Fraction
 from harness import METER, Plant
 
 from drivers.agenda import AGAIN_S, SPREAD_S, Agenda
-from drivers.budget import budget_of
+from drivers.budget import budget_of, period_of
 from drivers.device import Gateway, LineFormat
 from drivers.profile import Profile, Register
 from scada.clock import NS_PER_S
@@ -68,4 +68,7 @@ def test_the_shortest_period_follows_from_bytes_delays_and_gaps() -> None:
     assert budget.shortest_s > budget.scan_s
     assert budget.kept
     assert not budget_of(replace(gateway, period_s=0.2), [device]).kept
+    hasty = replace(gateway, period_s=0.2)
+    assert period_of(gateway, [device]) == gateway.period_s
+    assert period_of(hasty, [device]) == budget_of(hasty, [device]).shortest_s, "what is wished cannot be had"
     assert METER.protocol == "modbus"
