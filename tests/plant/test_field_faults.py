@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from drivers.field.hostile import classes_for
 from scada import quality
 from tests.plant.park import Park, wait_for
 from tests.plant.trial import Trial, make_trial
@@ -37,9 +38,22 @@ REPLACED: Final = ("e-a402", "e-b504", "w-b601")
 JUMPING: Final = ("e-a601", "e-bw201", "g-bw104")
 SWAPPED_WORDS: Final = ("e-a301", "e-a701")
 
-# Modbus TCP meters that answer with exceptions.
+# Modbus TCP meters that tell every lie of the catalogue, and those behind the half-duplex lines that tell some.
 LIARS: Final = ("e-a201ac", "e-a202", "e-a302", "e-a401", "e-a501", "e-a501ac", "e-a502", "e-a602", "e-a602ac",
                 "e-a702", "e-a801", "e-a802", "e-a901", "e-a902")  # fmt: skip
+SHARED_LINES: Final = {
+    "e-bw204": ["wrong-unit", "wrong-function", "odd-count", "checksum", "length-max", "duplicate", "split", "drip"],
+    "e-b404": ["wrong-di", "length-0", "garbage", "repeat-old"],
+    "e-b502": ["wrong-unit", "wrong-function", "fewer", "split"],
+    "e-b601": ["wrong-direction", "more", "duplicate", "truncated"],
+    "e-b602": ["length-max", "no-offset", "noise", "drip"],
+    "w-b403": ["wrong-unit", "checksum", "split"],
+    "w-b501": ["wrong-type", "truncated", "duplicate"],
+    "w-b601": ["wrong-counter", "garbage", "pause"],
+    "w-bw204": ["wrong-di", "noise", "unknown-unit"],
+    "g-bw104": ["bad-digits", "fewer", "length-0"],
+}
+HARMLESS: Final = {"garbage", "duplicate", "split", "echo", "wake-flood", "pause", "repeat-old", "late", "silence"}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +80,25 @@ def test_replies_that_come_too_late_are_never_read_as_the_next_answer(trial: Tri
     for gateway in {trial.devices[meter].gateway for meter in LATE}:
         trial.assert_never_back(mark, trial.others_on(gateway, [*SILENT, *ROLLING]))
     trial.assert_undisturbed(mark, trial.others_on("gw-a1", [*LATE, *SILENT, *ROLLING]))
+
+
+def test_wrong_broken_and_repeated_replies_are_counted_and_never_billed(trial: Trial) -> None:
+    lies = [name for name in classes_for("mbap") if name not in ("silence", "late")]
+    plan = {meter: lies[at :: len(LIARS)] for at, meter in enumerate(LIARS)} | SHARED_LINES
+    mark = trial.mark()
+    gateways = {trial.devices[meter].gateway for meter in plan}
+    before = {gateway: discarded(trial, gateway) for gateway in gateways}
+    trial.tell_lies(plan, 120)
+    trial.wait_billed(plan, 60)
+    trial.assert_never_back(mark, plan)
+    trial.assert_undisturbed(mark, trial.others_on("gw-a2", [*plan, *SWAPPED_WORDS, *REPLACED]))
+    for gateway in gateways:
+        wait_for(lambda g=gateway: discarded(trial, g) > before[g], 20, f"what {gateway} discarded to be counted")
+
+
+def discarded(trial: Trial, gateway: str) -> float:
+    """Return how many replies of a gateway's meters were bad, late, foreign, or missing at the time-out."""
+    return sum(trial.counter(gateway, measure) for measure in ("BadFrames", "LateFrames", "Timeouts"))
 
 
 def test_exceptions_are_mapped_and_a_busy_meter_is_asked_again(trial: Trial) -> None:

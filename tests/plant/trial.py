@@ -109,7 +109,7 @@ class Trial:
 
     def counter(self, meter: str, measure: str) -> float:
         """Return a counter of a device, or of a gateway."""
-        found = self.park.tag("G" if meter.startswith("gw-") else "M", meter, measure)
+        found = self.park.tag("N" if meter.startswith("gw-") else "M", meter, measure)
         assert found is not None
         return found[0]
 

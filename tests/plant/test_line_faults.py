@@ -1,0 +1,121 @@
+"""Lines that break, a park without power, and commands that nobody answers: all comes back, and nothing is assumed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from scada import quality
+from scada.position import CLOSED, OPEN
+from tests.plant.park import WHO, Park, wait_for
+from tests.plant.trial import Trial, make_trial
+
+pytestmark = [pytest.mark.plant, pytest.mark.timeout(300)]
+
+DARK: Final = {"gw-wg": "gateway-kill", "gw-th": "gateway-black-hole", "gw-b5": "gateway-kill", "gw-b4": "gateway-kill",
+               "gw-dtu": "gateway-kill"}  # fmt: skip
+SHORT: Final = {"gw-a2": "gateway-reset", "gw-a3": "gateway-half-open", "gw-bw": "gateway-reset"}
+RESETS: Final = 5
+SLOW_LINES: Final = ("gw-b5", "gw-bw", "gw-dtu")  # periods of 5 and 10 s, two of them of 2400 and 9600 baud
+MUTE: Final = ("e-a103", "e-bw202", "e-b502")  # Modbus TCP, Modbus RTU, DL/T 645
+LOST: Final = "e-a202"
+
+
+@pytest.fixture(scope="module")
+def trial(make_shared_park: Callable[..., Park]) -> Iterator[Trial]:
+    trial = make_trial(make_shared_park(**{"automatic = true": "automatic = false"}))
+    for meter in trial.row:  # flats use so little water that their meters would stand
+        if meter.startswith(("w-b4", "w-b5", "w-b6")):
+            trial.park.inject("load", meter, "10")
+    trial.wait_billed(trial.others_on("gw-bw", ()), 60)
+    yield trial
+    trial.watcher.stop()
+
+
+def open_files(park: Park) -> int:
+    return len(list((Path("/proc") / str(park.pids()["core"]) / "fd").iterdir()))
+
+
+def meters_of(trial: Trial, gateways: tuple[str, ...]) -> list[str]:
+    return [meter for gateway in gateways for meter in trial.others_on(gateway, ())]
+
+
+def test_broken_lines_come_back_cost_nobody_else_and_hold_no_file(trial: Trial) -> None:
+    files, mark = open_files(trial.park), trial.mark()
+    for gateway, order in DARK.items():
+        trial.park.inject(order, gateway)
+    for _ in range(RESETS):
+        for gateway, order in SHORT.items():
+            trial.park.inject(order, gateway)
+    dark = meters_of(trial, tuple(DARK))
+    trial.wait_quality(dark, lambda q: not quality.is_good(q), 60, "meters behind dark lines not be good")
+    trial.wait_alarm("gw-wg", "CommunicationLoss", 30)
+    trial.assert_undisturbed(mark, meters_of(trial, ("gw-a1", "gw-b1", "gw-b2")))
+    for gateway in DARK:
+        trial.park.inject("gateway-restore", gateway)
+    everybody = [*dark, *meters_of(trial, tuple(SHORT))]
+    trial.wait_billed(everybody, 90)
+    trial.assert_never_back(mark, everybody)
+    wait_for(lambda: open_files(trial.park) <= files, 30, f"no more than {files} open files of the core")
+
+
+def test_a_park_that_gets_its_power_back_at_once_is_asked_again_and_no_scan_is_missed(trial: Trial) -> None:
+    electric = [meter for meter in trial.row if meter.startswith("e-")]
+    mark = trial.mark()
+    trial.park.inject("power-off")
+    trial.wait_quality(trial.row, lambda q: not quality.is_good(q), 60, "no meter be good")
+    overruns = trial.counter_of_core("Overruns")
+    trial.park.inject("power-on")
+    trial.wait_billed(electric, 90)
+    assert trial.counter_of_core("Overruns") == overruns
+    trial.assert_never_back(mark, [meter for meter in electric if meter != "e-aev2"])  # it rolls over
+
+
+def test_a_command_that_is_not_acknowledged_is_proved_by_reading_back(trial: Trial) -> None:
+    for breaker in MUTE:
+        trial.park.inject("mute-command", breaker)
+    commands = {breaker: trial.park.switch(breaker, "open") for breaker in MUTE}
+    for breaker, command in commands.items():
+        wait_for(lambda c=command: trial.park.command_state(c) == "verified", 60, f"{breaker} to be read back as open")
+        assert trial.park.tag("M", breaker, "Position") == (OPEN, 0)
+        assert trial.park.inject("show", breaker)["position"] == "open"
+    trial.clear(MUTE)
+
+
+def test_a_command_to_a_meter_that_died_is_undetermined_and_never_assumed(trial: Trial) -> None:
+    command = trial.park.ask("SelectBreaker", breaker=LOST, position="open", **WHO)["command"]
+    trial.park.inject("meter-silent", LOST)
+    trial.park.ask("OperateBreaker", command=command, reason="test", **WHO)
+    wait_for(lambda: trial.park.command_state(command) == "undetermined", 60, "the command to be undetermined")
+    trial.wait_quality([LOST], lambda q: not quality.is_good(q), 30, "its values not be good")
+    assert trial.park.command_state(command) == "undetermined"
+    trial.park.inject("meter-restore", LOST)
+    wait_for(lambda: trial.park.command_state(command) == "failed", 90, "the reading that it never moved")
+    assert trial.park.tag("M", LOST, "Position") == (CLOSED, 0)
+
+
+def test_a_dead_meter_costs_the_others_of_a_slow_line_no_reading(trial: Trial) -> None:
+    """Values of slow lines are never taken for old ones, with a dead meter among them or without."""
+    others = {gateway: trial.others_on(gateway, ())[1:] for gateway in SLOW_LINES}
+    dead = [trial.others_on(gateway, ())[0] for gateway in SLOW_LINES]
+    everybody = [meter for meters in others.values() for meter in meters]
+    trial.wait_billed(everybody, 90)
+    for meter in dead:
+        trial.park.inject("meter-silent", meter)
+    trial.wait_quality(dead, lambda q: not quality.is_good(q), 60, "the dead ones not be good")
+    mark = trial.mark()
+    wait_for(lambda: trial.mark() - mark >= 45, 120, "45 scans")
+    trial.assert_undisturbed(mark, everybody)
+    for meter in dead:
+        trial.park.inject("meter-restore", meter)
+    trial.wait_billed(dead, 90)
+
+
+@pytest.mark.at_the_end
+def test_the_books_are_what_the_meters_counted(trial: Trial) -> None:
+    trial.park.inject("clear")
+    trial.settle(trial.row, 90)
+    code, last = trial.park.audit()
+    assert code == 0, last
+    assert last.endswith(" 0 differences")
