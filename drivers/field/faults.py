@@ -234,4 +234,5 @@ def _counts(station: Station) -> int:
     register = replace(register, scale=Fraction(billing.milli_per_count, 1000))  # as the ledger counts a float
     quantity = quantity_of(register)
     per_count = units_per_count(register, ratio_of(station.state.meter.device, register.ratio))
-    return counter_base(station.state, quantity) // (quantity.base_per_unit * per_count)
+    exact = counter_base(station.state, quantity) / (quantity.base_per_unit * per_count)
+    return round(exact) if register.type == "f32" else int(exact)  # a float is rounded to the ledger's counts, too

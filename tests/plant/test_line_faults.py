@@ -11,13 +11,13 @@ from scada.position import CLOSED, OPEN
 from tests.plant.park import WHO, Park, wait_for
 from tests.plant.trial import Trial, make_trial
 
-pytestmark = [pytest.mark.plant, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.plant, pytest.mark.timeout(420)]
 
 DARK: Final = {"gw-wg": "gateway-kill", "gw-th": "gateway-black-hole", "gw-b5": "gateway-kill", "gw-b4": "gateway-kill",
                "gw-dtu": "gateway-kill"}  # fmt: skip
 SHORT: Final = {"gw-a2": "gateway-reset", "gw-a3": "gateway-half-open", "gw-bw": "gateway-reset"}
 RESETS: Final = 5
-SLOW_LINES: Final = ("gw-b5", "gw-bw", "gw-dtu")  # periods of 5 and 10 s, two of them of 2400 and 9600 baud
+SILENT: Final = ("e-a101", "e-bw204", "e-b501", "w-b401")  # Modbus TCP and RTU, DL/T 645, CJ/T 188: a dead one each
 MUTE: Final = ("e-a103", "e-bw202", "e-b502")  # Modbus TCP, Modbus RTU, DL/T 645
 LOST: Final = "e-a202"
 
@@ -81,6 +81,11 @@ def test_a_command_that_is_not_acknowledged_is_proved_by_reading_back(trial: Tri
         assert trial.park.tag("M", breaker, "Position") == (OPEN, 0)
         assert trial.park.inject("show", breaker)["position"] == "open"
     trial.clear(MUTE)
+    commands = {breaker: trial.park.switch(breaker, "closed") for breaker in MUTE}
+    for breaker, command in commands.items():
+        wait_for(
+            lambda c=command: trial.park.command_state(c) == "verified", 60, f"{breaker} to be read back as closed"
+        )
 
 
 def test_a_command_to_a_meter_that_died_is_undetermined_and_never_assumed(trial: Trial) -> None:
@@ -95,21 +100,42 @@ def test_a_command_to_a_meter_that_died_is_undetermined_and_never_assumed(trial:
     assert trial.park.tag("M", LOST, "Position") == (CLOSED, 0)
 
 
-def test_a_dead_meter_costs_the_others_of_a_slow_line_no_reading(trial: Trial) -> None:
-    """Values of slow lines are never taken for old ones, with a dead meter among them or without."""
-    others = {gateway: trial.others_on(gateway, ())[1:] for gateway in SLOW_LINES}
-    dead = [trial.others_on(gateway, ())[0] for gateway in SLOW_LINES]
-    everybody = [meter for meters in others.values() for meter in meters]
-    trial.wait_billed(everybody, 90)
-    for meter in dead:
+def test_a_silent_meter_is_uncertain_then_bad_and_is_charged_once_for_all_of_it(trial: Trial) -> None:
+    """Nor do its neighbours lose anything: the values of slow lines, too, are good in every scan."""
+    lines = {trial.devices[meter].gateway for meter in SILENT}
+    others = [meter for gateway in lines for meter in trial.others_on(gateway, SILENT)]
+    trial.wait_billed([*SILENT, *others], 90)
+    silent_from = trial.mark()
+    for meter in SILENT:
         trial.park.inject("meter-silent", meter)
-    trial.wait_quality(dead, lambda q: not quality.is_good(q), 60, "the dead ones not be good")
-    mark = trial.mark()
-    wait_for(lambda: trial.mark() - mark >= 45, 120, "45 scans")
-    trial.assert_undisturbed(mark, everybody)
-    for meter in dead:
+    trial.wait_quality(SILENT, quality.is_bad, 150, "silent meters to be bad")
+    trial.assert_undisturbed(silent_from, others)
+    row = trial.row
+    before = {m: int(trial.now().raw[row[m]]) for m in SILENT}
+    for meter in SILENT:
+        assert trial.stages(silent_from, meter) in (["good", "uncertain", "bad"], ["uncertain", "bad"]), meter
+        trial.wait_alarm(meter, "CommunicationLoss", 10)
         trial.park.inject("meter-restore", meter)
-    trial.wait_billed(dead, 90)
+    trial.wait_billed(SILENT, 200)
+    for meter in SILENT:
+        readings = wait_for(
+            lambda m=meter: charges_over(trial, m, before[m]), 30, f"the charge of {meter} in the books"
+        )
+        assert len(readings) == 1, (meter, before[meter], readings)
+        raw_from, raw_to, whole, milli = readings[0]
+        point = trial.park.plant.points[row[meter]]
+        assert whole, f"{meter}: parts of the time were not charged"
+        assert milli == (raw_to - raw_from) * point.milli_per_count
+
+
+def charges_over(trial: Trial, meter: str, raw: int) -> list[tuple[int, int, bool, int]]:
+    """Return the charged pairs of readings that lie around a register: from, to, all of the time, quantity."""
+    return trial.park.sql(
+        "SELECT raw_from, raw_to, min(segment_from) = time_from AND max(segment_to) = time_to, sum(milli)"
+        " FROM charge c JOIN terms t ON t.id = c.terms"
+        " WHERE point = %s AND raw_from <= %s AND raw_to > %s GROUP BY raw_from, raw_to, time_from, time_to",
+        trial.point_of(meter), raw, raw,
+    )  # fmt: skip
 
 
 @pytest.mark.at_the_end

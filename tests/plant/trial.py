@@ -64,7 +64,6 @@ class Trial:
         self.devices = {device.id: device for device in park.plant.devices}
         self.watcher = Watcher(park)
         self.held: set[str] = set()  # meters whose register a test has spoilt for good
-        self.silent_from = 0  # mark at which some meters fell silent
 
     # ---- faults
 
@@ -89,7 +88,11 @@ class Trial:
                     active[device].append("hostile")
             return not any(f.startswith("hostile") for device in left for f in active[device])
 
-        wait_for(done, timeout_s, f"every lie to be told; left {left}")
+        try:
+            wait_for(done, timeout_s, "every lie to be told")
+        except AssertionError:
+            waiting = [self.described(device) for device in left if left[device] or not self.is_good(device)]
+            raise AssertionError(f"not told: {left}; {waiting}") from None
 
     # ---- what is seen
 
