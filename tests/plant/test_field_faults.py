@@ -46,10 +46,8 @@ SHARED_LINES: Final = {
     "e-b502": ["garbage", "repeat-old"],
     "e-b601": ["truncated", "split"],
     "w-b403": ["checksum", "split"],  # CJ/T 188
-    "w-b501": ["duplicate", "garbage"],
-    "w-b601": ["wrong-type"],
+    "w-b501": ["duplicate", "wrong-type"],
     "w-bw204": ["wrong-counter", "split"],  # the same behind the DTU
-    "g-bw104": ["duplicate", "garbage"],
 }
 HARMLESS: Final = {  # read all the same, or out of an older reading
     "garbage", "duplicate", "split", "echo", "wake-flood", "pause", "repeat-old", "wrong-counter",

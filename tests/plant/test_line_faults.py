@@ -20,6 +20,7 @@ RESETS: Final = 5
 SILENT: Final = ("e-a101", "e-bw204", "e-b501", "w-b401")  # Modbus TCP and RTU, DL/T 645, CJ/T 188: a dead one each
 MUTE: Final = ("e-a103", "e-bw202", "e-b502")  # Modbus TCP, Modbus RTU, DL/T 645
 LOST: Final = "e-a202"
+TWINS: Final = ("e-b602", "e-b503")
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,19 @@ def charges_over(trial: Trial, meter: str, raw: int) -> list[tuple[int, int, boo
         " WHERE point = %s AND raw_from <= %s AND raw_to > %s GROUP BY raw_from, raw_to, time_from, time_to",
         trial.point_of(meter), raw, raw,
     )  # fmt: skip
+
+
+def test_two_meters_that_show_one_number_are_not_charged_until_one_is_right_again(trial: Trial) -> None:
+    trial.wait_billed(TWINS, 90)
+    trial.park.inject("same-serial", TWINS[0], TWINS[1])
+    trial.park.inject("gateway-reset", "gw-b5")  # a line that is connected anew may lead to other meters
+    for meter in TWINS:
+        trial.wait_alarm(meter, "NumberSeenTwice", 60)
+    billed = {meter: int(trial.now().billed_milli[trial.row[meter]]) for meter in TWINS}
+    trial.wait_billed(trial.others_on("gw-b5", [*TWINS, *SILENT]), 90)
+    assert billed == {meter: int(trial.now().billed_milli[trial.row[meter]]) for meter in TWINS}
+    trial.clear(TWINS)
+    trial.wait_billed(TWINS, 150)
 
 
 @pytest.mark.at_the_end
