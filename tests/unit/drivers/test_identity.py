@@ -200,7 +200,7 @@ def test_a_number_that_is_refused_is_told(reactor_loop: Any, monkeypatch: pytest
 
             setup.gateway.react = refuse
             await setup.becomes(0, UNREAD, charged=False)
-            assert setup.plant.quality(0) == GOOD, "what it measures is shown all the same"
+            await until(lambda: setup.plant.quality(0) == GOOD, "what it measures is shown all the same")
 
     reactor_loop.run(story())
 
