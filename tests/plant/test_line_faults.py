@@ -143,8 +143,8 @@ def test_two_meters_that_show_one_number_are_not_charged_until_one_is_right_agai
     trial.wait_billed(TWINS, 90)
     trial.park.inject("same-serial", TWINS[0], TWINS[1])
     trial.park.inject("gateway-reset", "gw-b5")  # a line that is connected anew may lead to other meters
-    for meter in TWINS:
-        trial.wait_alarm(meter, "NumberSeenTwice", 60)
+    trial.wait_alarm(TWINS[0], "WrongMeter", 60)
+    trial.wait_alarm(TWINS[1], "NumberSeenTwice", 60)
     billed = {meter: int(trial.now().billed_milli[trial.row[meter]]) for meter in TWINS}
     trial.wait_billed(trial.others_on("gw-b5", [*TWINS, *SILENT]), 90)
     assert billed == {meter: int(trial.now().billed_milli[trial.row[meter]]) for meter in TWINS}
