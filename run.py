@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).resolve().parent
 DEMO: Final = HERE / "config" / "demo"
-DATABASE_START_S: Final = (
-    30.0  # recovery after a crash is bounded by checkpoint_timeout; the first start takes about 1 s
-)
+DATABASE_START_S: Final = 30.0  # recovery after a crash is bounded by checkpoint_timeout; the first start takes 1 s
 START_S: Final = 90.0
 EXIT_CONFIGURATION: Final = 2
 EXIT_INTERRUPTED: Final = 130  # as shells say: ended by SIGINT
@@ -238,14 +236,15 @@ def supervise(args: argparse.Namespace) -> int:
         raise WattkeeperError("; ".join(occupied))
     args.stack.callback(lambda: data.clock.unlink(missing_ok=True))
     embedded = not args.database_url
+    dsn = args.database_url or embedded_postgres.dsn(data.sockets)
 
     def ready() -> None:
         if embedded:
-            server_dsn = embedded_postgres.dsn(data.sockets, "postgres")
-            embedded_postgres.wait_ready(server_dsn, DATABASE_START_S, supervisor.ending)
+            maintenance = embedded_postgres.dsn(data.sockets, embedded_postgres.MAINTENANCE_DATABASE)
+            embedded_postgres.wait_ready(maintenance, DATABASE_START_S, supervisor.ending)
         supervisor.attend(_command(args, "migrate"), "the data base's schema could not be brought up to date")
-        check_past(database_url(args), plant.plans)
-        _start_clock(args, data)
+        check_past(dsn, plant.plans)  # no waiting: when the server is gone by now, everything ends
+        _start_clock(args, data, dsn)
 
     supervisor = Supervisor(
         reactor,
@@ -256,7 +255,7 @@ def supervise(args: argparse.Namespace) -> int:
     )
 
     def end(*_: object) -> None:
-        reactor.callFromThread(lambda: ensureDeferred(supervisor.end()))
+        reactor.callFromThread(supervisor.stop)
 
     reactor.callWhenRunning(lambda: [signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)])
     reactor.callWhenRunning(lambda: ensureDeferred(supervisor.run()))
@@ -287,7 +286,7 @@ def _endpoints(plant: "Plant", args: argparse.Namespace) -> list[Any]:
     return ports + [Endpoint(host, port, "meters that dial in") for host, port in sorted(doors)]
 
 
-def _start_clock(args: argparse.Namespace, data: DataDirectory) -> None:
+def _start_clock(args: argparse.Namespace, data: DataDirectory, dsn: str) -> None:
     """Write the plant clock: never behind the last scan, nor behind the books, which bill no earlier reading."""
     from loguru import logger
 
@@ -295,7 +294,7 @@ def _start_clock(args: argparse.Namespace, data: DataDirectory) -> None:
     from scada.clock import NS_PER_S, write_clock
     from scada.image import last_scan_utc_ns
 
-    last_ns = max(last_scan_utc_ns(data.image), plant_time_ns(database_url(args)))
+    last_ns = max(last_scan_utc_ns(data.image), plant_time_ns(dsn))
     write_clock(data.clock, args.demo_speed, last_ns)
     ahead_s = (last_ns - time.time_ns()) // NS_PER_S
     if ahead_s > 0:

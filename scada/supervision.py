@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 from loguru import logger
 from twisted.internet import error
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.runner.procmon import ProcessMonitor
@@ -150,22 +152,37 @@ class Supervisor:
         self.exit_code = 0
 
     async def run(self) -> None:
-        """Bring everything up; on a failure before the rooms run, end with exit code 1 and the reason."""
+        """Bring everything up; on a failure before the rooms run, end with exit code 1 and the reason.
+
+        Whoever stops the reactor, and be it Twisted itself at a signal before ours are handled, ends everything first.
+        """
         from twisted.internet.threads import deferToThread
 
+        self._reactor.addSystemEventTrigger("before", "shutdown", lambda: ensureDeferred(self._end()))
         self.database.startService()
         try:
             await deferToThread(self._ready)
         except WattkeeperError as failure:
-            if not self.ending.is_set():
-                print(f"wattkeeper: {failure}", file=sys.stderr)
-                self.exit_code = 1
-                await self.end()
-            return
+            self._fail(f"wattkeeper: {failure}")
+        except Exception:  # noqa: BLE001 - nobody else would hear of it, and a start that hangs is worse than its end
+            self._fail(traceback.format_exc())
         if self.ending.is_set():
             return
         self.rooms.startService()
         self._announce()
+
+    def _fail(self, reason: str) -> None:
+        """End with exit code 1, unless we are ending anyway: then a preparation that fails is what we asked for."""
+        if not self.ending.is_set():
+            print(reason, file=sys.stderr)
+            self.exit_code = 1
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop the reactor, which first ends everything. Safe to call twice."""
+        self.ending.set()
+        with contextlib.suppress(error.ReactorNotRunning):  # it is stopping already
+            self._reactor.stop()
 
     def attend(self, command: Sequence[str], failure: str) -> None:
         """Run a short command to its end, in the thread of `ready`; WattkeeperError when it fails or we are ending."""
@@ -179,10 +196,8 @@ class Supervisor:
         if process.returncode:
             raise WattkeeperError(f"{failure}: {said.strip()}")
 
-    async def end(self) -> None:
-        """End the rooms, then the data base; stop the reactor. Safe to call twice."""
-        if self.ending.is_set():
-            return
+    async def _end(self) -> None:
+        """End the rooms, then the data base."""
         self.ending.set()
         for monitor in (self.rooms, self.database):
             if monitor.running:
@@ -190,4 +205,3 @@ class Supervisor:
             while monitor.protocols:
                 await deferLater(self._reactor, POLL_S)
         logger.info("everything has ended")
-        self._reactor.stop()

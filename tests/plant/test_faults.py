@@ -19,6 +19,7 @@ from scada.image import Snapshot
 from tests.plant.park import Park, wait_for
 
 BACK_S = 5.0  # a killed room is back within five seconds
+SETTLED_S = 150  # meters on slow lines may not have been read once between two kills; all are read in a minute
 KILLS = 20
 SPEED = 600  # ten minutes in a second: rate periods change while rooms die
 KILL_SEED = int(os.environ.get("WATTKEEPER_SEED", "20261123"))
@@ -75,12 +76,12 @@ def assert_nothing_is_missing_at_the_meters(park: Park) -> None:
 
     def settled() -> bool:
         kept = dict(park.sql("SELECT point, last_raw FROM point_state"))
-        return all(kept[point.id] == register_on_the_wire(park, devices[point.meter]) for point in points)
+        return all(kept.get(point.id) == register_on_the_wire(park, devices[point.meter]) for point in points)
 
-    wait_for(settled, 40, "the books to reach every meter's own register")
+    wait_for(settled, SETTLED_S, "the books to reach every meter's own register")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 def test_a_core_killed_twenty_times_charges_every_unit_once(make_park) -> None:
     park = make_park().start(speed=SPEED)
     dice = random.Random(KILL_SEED)

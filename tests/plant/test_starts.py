@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -9,8 +10,23 @@ import pytest
 from scada.clock import NS_PER_S
 from tests.plant.park import ROOT, Park, wait_for
 
-GONE_S = 5.0
+GONE_S = 20.0  # much more than it takes, and less than any wait for a server that does not come
 MOMENTS_S = (0.6, 1.2, 2.0, 3.0)  # while it imports, makes the cluster, migrates, starts the rooms
+
+ENDED_AFTER_MIGRATION = """
+import os, signal, sys, time
+import run
+from scada.supervision import Supervisor
+
+def attend(self, *words, _attend=Supervisor.attend):
+    _attend(self, *words)
+    os.kill(os.getpid(), signal.SIGTERM)
+    self.ending.wait()
+    time.sleep(1)  # until the server takes no more connections
+
+Supervisor.attend = attend
+sys.exit(run.main(sys.argv[1:]))
+"""
 
 pytestmark = [pytest.mark.plant]
 
@@ -32,6 +48,16 @@ def test_a_start_that_is_ended_halfway_leaves_no_process(make_park, number: sign
         wait_for(lambda: not park.pids(), GONE_S, f"every process to end after {number.name} at {moment_s} s")
     park.start()
     assert park.stop(timeout_s=GONE_S) == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_start_that_is_ended_between_the_migration_and_the_rooms_waits_for_no_server(make_park) -> None:
+    park = make_park()
+    command = [sys.executable, "-c", ENDED_AFTER_MIGRATION, *park.command()[2:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=GONE_S)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    wait_for(lambda: not park.pids(), GONE_S, "every process to end")
 
 
 @pytest.mark.timeout(120)
