@@ -63,7 +63,7 @@ class Engine:
             raise ValueError(f"slot {slot} of {self.store.payload_bytes[slot]} bytes is not filled by {request}")
         poll = self.tables.polls[slot]
         poll[col.P_ASK] = int.from_bytes(request.wire_tail[-ASK_BYTES:], "big")
-        poll[col.P_FRAME_BYTES] = request.reply_frame_bytes
+        poll[col.P_FRAME_BYTES] = 0 if request.looks_answered else request.reply_frame_bytes  # 0: Python judges it
         poll[col.P_PADDING] = request.padding_mask
         self.requests[slot] = request
 
@@ -153,4 +153,6 @@ class Engine:
         self.tables.pushed[0] = 0
         for i, event in enumerate(self.tables.events[:count].tolist()):
             frame = self.tables.frames[i, : event[col.E_BYTES]].tobytes() if event[col.E_BYTES] else b""
-            self._events.append((self._seats[event[col.E_CONN]], event, frame))
+            seat = self._seats[event[col.E_CONN]]
+            seat.stands |= event[col.E_KIND] in col.HALTING
+            self._events.append((seat, event, frame))

@@ -36,6 +36,7 @@ class Seat:
         self._life = 0  # connections there have been
         self._slow = 0  # polls of the cycle that the line has in its hands
         self._good_before = 0  # good replies on earlier connections
+        self.stands = False  # an event for which the connection stands still waits to be taken
         self._takers: Final = {
             col.GOOD: self._take_good, col.FRAME: self._take_frame, col.BROKEN: self._take_broken,
             col.GONE: self._take_gone, col.STUCK: self._take_stuck, col.ROOM: self._take_room,
@@ -79,7 +80,7 @@ class Seat:
             conn[col.C_WANTED] = 1
         elif conn[col.C_WANTED] or conn[col.C_AT] < conn[col.C_END]:
             conn[col.C_WANTED] = 0
-            self._engine.go_on(self.row)
+            self._resume()
 
     def take_all(self) -> list[Pending]:
         newest = int(self._conn[col.C_NEXT])
@@ -136,12 +137,18 @@ class Seat:
 
     def _go_on(self) -> None:
         self._conn[col.C_RUNNING] = 1
-        self._engine.go_on(self.row)
+        self._resume()
         self._end_if_done()
+
+    def _resume(self) -> None:
+        """Let the connection go on, unless it stands still for something that waits to be judged."""
+        if not self.stands:
+            self._engine.go_on(self.row)
 
     def _end_if_done(self) -> None:
         conn = self._conn
-        if self._running and not self._slow and not conn[col.C_POLLS] and conn[col.C_AT] == conn[col.C_END]:
+        busy = self._slow or self.stands or conn[col.C_POLLS]
+        if self._running and not busy and conn[col.C_AT] == conn[col.C_END]:
             self._running = False
             conn[col.C_RUNNING] = 0
             assert self._client is not None
@@ -181,9 +188,17 @@ class Seat:
     # -- events
 
     def take(self, event: list[int], frame: bytes) -> None:
-        """Handle one event, unless the connection that it speaks of has been fenced meanwhile."""
+        """Handle one event. Where its connection has been fenced meanwhile, what it answers is not believed."""
+        kind = event[col.E_KIND]
+        if kind in col.HALTING:
+            self.stands = False
         if event[col.E_LIFE] == self._life and self._fd != NOBODY:
-            self._takers[event[col.E_KIND]](event, frame)
+            self._takers[kind](event, frame)
+            return
+        pending = self._pending(event) if kind in (col.FRAME, col.LATE) else None
+        if pending is not None:
+            self._line.lost(pending)
+        self._end_if_done()
 
     def _take_good(self, event: list[int], frame: bytes) -> None:
         assert self._client is not None
@@ -198,7 +213,7 @@ class Seat:
 
     def _take_frame(self, event: list[int], frame: bytes) -> None:
         self._line.judge(frame, self._pending(event))
-        self._engine.go_on(self.row)
+        self._resume()
 
     def _take_broken(self, event: list[int], frame: bytes) -> None:
         self._line.broken(Violation(WRONGS[event[col.E_ELAPSED_NS]]), frame)

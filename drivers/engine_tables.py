@@ -93,6 +93,7 @@ STUCK: Final = 5  # the kernel does not take what is to be sent; halted
 ROOM: Final = 6  # a place is free and Python has requests waiting
 ENDED: Final = 7  # every chain of the cycle has been asked and no poll is in flight
 LATE: Final = 8  # the oldest transaction is over its time; halted
+HALTING: Final = frozenset({FRAME, BROKEN, GONE, STUCK, LATE})
 
 WRONG_PROTOCOL: Final = 1  # in E_ELAPSED_NS of BROKEN
 WRONG_LENGTH: Final = 2

@@ -95,6 +95,17 @@ class Request:
     padding_mask: int = 0  # bits of the last payload byte that a coil read must leave 0
 
     @property
+    def looks_answered(self) -> bool:
+        """Tell whether its own echo has the form of its right answer, although it reads.
+
+        17 to 24 coils from 0300 to 03FF: the high byte of the address stands where three bytes of data are announced.
+        """
+        reads = self.payload_at != self.reply_frame_bytes
+        return (
+            reads and len(self.wire_tail) + 2 == self.reply_frame_bytes and self.wire_tail.startswith(self.reply_tail)
+        )
+
+    @property
     def writes(self) -> bool:
         """Tell whether it can change the device, so that it must never be repeated silently."""
         return self.function in WRITE_LIMIT
@@ -242,6 +253,8 @@ def check_reply(request: Request, transaction: int, frame: bytes) -> Judged:
         return _judge(request, transaction, frame)
     if request.padding_mask and frame[-1] & request.padding_mask:
         return Violation(Wrong.PADDING)
+    if frame.endswith(request.wire_tail) and request.looks_answered:
+        return Violation(Wrong.ECHO)
     return Reply(frame[request.payload_at :])
 
 

@@ -249,6 +249,11 @@ class Line:
         self.fence()
         pending.done(outcome, self._timeout_ns)
 
+    def lost(self, pending: Pending) -> None:
+        """Take back what was sent over a connection that is fenced, before its answer was looked at."""
+        self._return_to_queue([pending])
+        self.pump()
+
     # -- fence and failure
 
     def broken(self, violation: Violation, received: bytes) -> None:

@@ -281,3 +281,12 @@ def test_a_read_in_flight_at_a_fence_is_sent_once_more(bench_of_two: Bench) -> N
     assert again[2:] == READ.wire_tail
     bench.play(frame(again[0] << 8 | again[1], read_pdu()))
     assert Reply(VALUES) in bench.outcomes
+
+
+@pytest.mark.parametrize("function", [1, 2])
+def test_an_echo_that_has_the_form_of_the_answer_is_none(bench: Bench, function: int) -> None:
+    """The high byte 03 of the address stands where the answer announces its three bytes."""
+    coils = read_request(UNIT, function, 0x0310, 24)
+    transaction = bench.ask(coils)
+    bench.play(coils.encode(transaction))
+    assert bench.outcomes == [Violation(Wrong.ECHO)]

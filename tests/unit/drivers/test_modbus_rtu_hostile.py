@@ -197,3 +197,15 @@ def test_a_scanner_keeps_less_than_a_frame() -> None:
     for _ in range(100):
         scanner.feed(bytes((UNIT, 3, 250)) * 100)
         assert len(scanner._rest) < FRAME_MAX
+
+
+@pytest.mark.parametrize("count", [17, 20, 24])
+@pytest.mark.parametrize("function", [1, 2])
+def test_an_echo_that_has_the_form_of_the_answer_is_none(function: int, count: int) -> None:
+    """The high byte 03 of the address stands where the answer announces its three bytes, and the CRC is right."""
+    question = Question(read_request(UNIT, function, 0x0310, count))
+    answer, wrong = heard(question, [question.wire])
+    assert answer is None
+    assert len(wrong) == 1
+    right = frame(bytes((function, 3, 1, 2, 0)))
+    assert heard(question, [question.wire + right])[0] == Reply(b"\x01\x02\x00")
