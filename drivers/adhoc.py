@@ -8,6 +8,7 @@ Rule: bytes and judged outcomes only; protocols are the question's matter, peopl
 import contextlib
 import select
 import socket
+import termios
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +82,10 @@ class SerialStream:
 
     def write(self, data: bytes) -> None:
         self._port.write(data)
-        self._port.flush()
+        try:
+            self._port.flush()
+        except termios.error as error:  # which is no OSError: the adapter was pulled out
+            raise OSError(*error.args) from error
 
     def read(self, timeout_s: float) -> bytes:
         self._port.timeout = max(timeout_s, 0.0)
@@ -166,9 +170,12 @@ class DirectLine:
         self._late = isinstance(outcome, Silence | Violation)
         self._number += 1
         sent, hidden = masked(heard.sent)
+        received, hidden_received = masked(heard.received)
         elapsed = time.monotonic_ns() - begun
         good, text = isinstance(outcome, Reply), outcome_text(outcome)
-        return outcome, Entry(self._number, time.time_ns(), elapsed, sent, heard.received, text, good, hidden)
+        return outcome, Entry(
+            self._number, time.time_ns(), elapsed, sent, received, text, good, hidden, hidden_received
+        )
 
     def _ready(self) -> Stream:
         """Return the open line with no late bytes in it."""

@@ -155,6 +155,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
     return {
         "number": entry.number, "utc_ns": entry.utc_ns, "elapsed_ns": entry.elapsed_ns, "sent": entry.sent.hex(),
         "received": entry.received.hex(), "outcome": entry.outcome, "good": entry.good, "hidden": list(entry.hidden),
+        "hidden_received": list(entry.hidden_received),
     }  # fmt: skip
 
 
@@ -163,5 +164,5 @@ def entry_from_json(data: Mapping[str, Any]) -> Entry:
     sent, received = bytes.fromhex(data["sent"]), bytes.fromhex(data["received"])
     return Entry(
         data["number"], data["utc_ns"], data["elapsed_ns"], sent, received, data["outcome"], data["good"],
-        tuple(data["hidden"]),
+        tuple(data["hidden"]), tuple(data["hidden_received"]),
     )  # fmt: skip

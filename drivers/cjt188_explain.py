@@ -57,21 +57,47 @@ CURRENT_DI: Final = 0x901F
 SETTLEMENT_DIS: Final = range(0xD120, 0xD12C)
 CLOCK_BYTES: Final = 7
 STATUS_BYTES: Final = 2
+_WAKES: Final = bytes((WAKE,))
 
 
-def explain(frame: bytes) -> list[Field]:
-    """Explain one frame of either direction, with what leads it and what follows it."""
-    start = len(frame) - len(frame.lstrip(bytes((WAKE,))))
-    fields = [Field(0, start, "唤醒字节", "wake-up bytes", f"FE × {start}")] if start else []
-    body = frame[start:]
-    whole = len(body) >= FRAME_MIN and body[0] == START and len(body) >= FRAME_MIN + body[LENGTH_AT]
-    if not whole:
-        return fields + ([_raw(start, body, "不是完整帧", "no whole frame")] if body else [])
-    end = FRAME_MIN + body[LENGTH_AT]
-    fields += (replace(field, at=field.at + start) for field in _frame(body[:end]))
-    if len(body) > end:
-        fields.append(_raw(start + end, body[end:], "帧后字节", "bytes after the frame"))
-    return fields
+def explain(data: bytes) -> list[Field]:
+    """Explain a frame of either direction, or several in a row, with what stands before, between and behind them."""
+    fields: list[Field] = []
+    at = 0
+    while (start := _start(data, at)) >= 0:
+        end = start + FRAME_MIN + data[start + LENGTH_AT]
+        fields += _before(data[at:start], at)
+        fields += (replace(field, at=field.at + start) for field in _frame(data[start:end]))
+        at = end
+    if fields or not data:
+        return fields + ([_raw(at, data[at:], "帧后字节", "bytes after the frame")] if at < len(data) else [])
+    lead = len(data) - len(data.lstrip(_WAKES))
+    body = data[lead:]
+    return [*_before(data[:lead], 0), *([_raw(lead, body, "不是完整帧", "no whole frame")] if body else [])]
+
+
+def _start(data: bytes, at: int) -> int:
+    """Return where the next frame begins that is whole by its length, -1 for nowhere.
+
+    Behind the wake-up bytes any does; amid noise one with a known type and its end mark.
+    """
+    lead = at + len(data[at:]) - len(data[at:].lstrip(_WAKES))
+    for start in range(at, len(data) - FRAME_MIN + 1):
+        end = start + FRAME_MIN + data[start + LENGTH_AT]
+        if data[start] != START or end > len(data):
+            continue
+        if start == lead or (data[start + 1] in (*PLAIN_TYPES, ANY) and data[end - 1] == END):
+            return start
+    return -1
+
+
+def _before(data: bytes, at: int) -> Iterator[Field]:
+    """Explain what stands before a frame: noise, and wake-up bytes."""
+    noise = len(data.rstrip(_WAKES))
+    if noise:
+        yield _raw(at, data[:noise], "帧前字节", "bytes before the frame")
+    if noise < len(data):
+        yield Field(at + noise, len(data) - noise, "唤醒字节", "wake-up bytes", f"FE × {len(data) - noise}")
 
 
 def _frame(frame: bytes) -> Iterator[Field]:

@@ -7,6 +7,7 @@ Source: DL/T 645-2007 section 7, DL/T 645-1997 section 6.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from drivers.dlt645 import BAUD_WORDS, CONTROL
@@ -124,18 +125,30 @@ REPLIES: Final[Mapping[int, tuple[Part, ...]]] = {
 }
 
 
-def explain(frame: bytes) -> list[Field]:
-    """Explain a request or a reply, with its lead-in and whatever stands around it."""
-    head = _start(frame)
-    fields = list(_before(frame[:head]))
-    body = frame[head:]
-    if len(body) < FRAME_MIN:
-        return [*fields, *_stray(body, head, "不是完整的DL/T 645帧", "no whole DL/T 645 frame")]
+def explain(data: bytes) -> list[Field]:
+    """Explain a request or a reply, or several in a row: follow-up frames, or an echo and the answer to it.
+
+    Lead-in and whatever else stands around them are fields too.
+    """
+    fields: list[Field] = []
+    at = 0
+    while (start := _start(data, at)) >= 0:
+        fields += (replace(field, at=field.at + at) for field in _before(data[at:start]))
+        found, at = _frame(data[start:], start)
+        fields += found
+    if fields:
+        return [*fields, *_stray(data[at:], at, "帧后的字节", "bytes behind the frame")]
+    lead = len(data) - len(data.lstrip(_WAKES))
+    return [*_before(data[:lead]), *_stray(data[lead:], lead, "不是完整的DL/T 645帧", "no whole DL/T 645 frame")]
+
+
+def _frame(body: bytes, head: int) -> tuple[list[Field], int]:
+    """Explain the frame at the start of `body`, which stands at `head`; return its fields, and the place behind it."""
     control, length = body[8], body[9]
     end = min(DATA_AT + length, len(body) - 2)
     names = _control_text(control)
     secret = _holds_secret(control, end - DATA_AT)
-    fields += [
+    fields = [
         Field(head, 1, "帧起始符", "start", "68"),
         _field(head + 1, 6, ("地址域", "address"), _address_text(body[1:7])),
         Field(head + 7, 1, "帧起始符", "start", "68"),
@@ -144,15 +157,15 @@ def explain(frame: bytes) -> list[Field]:
         *_data(control, plain(body[DATA_AT:end]), head + DATA_AT),
         *_tail(body, end, head, secret),
     ]
-    return [*fields, *_stray(body[end + 2 :], head + end + 2, "帧后的字节", "bytes behind the frame")]
+    return fields, head + end + 2
 
 
-def _start(frame: bytes) -> int:
-    """Return where the frame begins: the first start mark that has its second one; behind the lead-in without any."""
-    for at in range(len(frame) - FRAME_MIN + 1):
-        if frame[at] == START == frame[at + 7]:
+def _start(data: bytes, begin: int) -> int:
+    """Return where the next frame begins: the first start mark that has its second one; -1 for nowhere."""
+    for at in range(begin, len(data) - FRAME_MIN + 1):
+        if data[at] == START == data[at + 7]:
             return at
-    return len(frame) - len(frame.lstrip(_WAKES))
+    return -1
 
 
 def _before(data: bytes) -> Iterator[Field]:

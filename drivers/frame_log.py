@@ -31,6 +31,7 @@ class Entry:
     outcome: str
     good: bool
     hidden: tuple[int, ...] = ()  # places in `sent` that held a secret
+    hidden_received: tuple[int, ...] = ()  # the same in `received`: of an adapter that hears itself
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -86,11 +87,12 @@ class FrameLog:
 
         question: what the line was asked, by identity; sent: its bytes on the wire, b"" when nothing went out.
         """
-        hidden_frame, hidden = masked(sent)
+        shown, hidden = masked(sent)
+        heard, hidden_received = masked(received[:FRAME_MAX])
         self._number += 1
         good = isinstance(outcome, Reply)
         text = outcome_text(outcome)
-        entry = Entry(self._number, utc_ns, elapsed_ns, hidden_frame, received[:FRAME_MAX], text, good, hidden)
+        entry = Entry(self._number, utc_ns, elapsed_ns, shown, heard, text, good, hidden, hidden_received)
         take = self._captures.get(id(question))
         if take is not None:
             take(entry)

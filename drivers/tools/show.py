@@ -5,6 +5,7 @@ Rule: text out of data; nothing here asks a meter.
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from drivers import cjt188_explain, dlt645_explain, modbus_words
@@ -80,10 +81,20 @@ def entry_lines(entry: Entry, protocol: Protocol, framed: bool, words: Words) ->
     """Yield the lines of one transaction: both directions in hexadecimal, then every field."""
     yield f"  -> {words('sent')}      {shown(entry.sent, entry.hidden)}"
     yield from _fields(explain(protocol, framed, entry.sent, True), entry.sent, entry.hidden, words)
-    answer = shown(entry.received) if entry.received else words("nothing")
+    answer = shown(entry.received, entry.hidden_received) if entry.received else words("nothing")
     yield f"  <- {words('received')}  {answer}   [{entry.elapsed_ns / NS_PER_MS:.1f} ms, {entry.outcome}]"
     if entry.received:
-        yield from _fields(explain(protocol, framed, entry.received, False), entry.received, (), words)
+        yield from _fields(_heard(entry, protocol, framed), entry.received, entry.hidden_received, words)
+
+
+def _heard(entry: Entry, protocol: Protocol, framed: bool) -> list[Field]:
+    """Explain what was received. A Modbus frame does not tell requests from replies, so an echo is cut off first."""
+    echo = len(entry.sent) if entry.sent and entry.received.startswith(entry.sent) else 0
+    if protocol != "modbus" or framed or len(entry.received) <= echo:
+        return explain(protocol, framed, entry.received, False)
+    fields = explain(protocol, framed, entry.sent, True) if echo else []
+    reply = explain(protocol, framed, entry.received[echo:], False)
+    return [*fields, *(replace(field, at=field.at + echo) for field in reply)]
 
 
 def _fields(fields: Sequence[Field], frame: bytes, hidden: Sequence[int], words: Words) -> Iterator[str]:
@@ -101,20 +112,22 @@ def _fields(fields: Sequence[Field], frame: bytes, hidden: Sequence[int], words:
 
 def entry_json(entry: Entry, protocol: Protocol, framed: bool) -> dict[str, Any]:
     """Return one transaction with its explanation as plain data."""
+    heard = _heard(entry, protocol, framed) if entry.received else []
     return {
         "sent": shown(entry.sent, entry.hidden),
-        "received": shown(entry.received),
+        "received": shown(entry.received, entry.hidden_received),
         "elapsed_ms": round(entry.elapsed_ns / NS_PER_MS, 1),
         "outcome": entry.outcome,
         "utc_ns": entry.utc_ns,
         "sent_fields": [_field_json(f, entry.hidden) for f in explain(protocol, framed, entry.sent, True)],
-        "received_fields": [_field_json(f) for f in explain(protocol, framed, entry.received, False) if entry.received],
+        "received_fields": [_field_json(f, entry.hidden_received) for f in heard],
     }
 
 
 def _field_json(field: Field, hidden: Sequence[int] = ()) -> Mapping[str, Any]:
     secret = any(field.at <= place < field.at + field.size for place in hidden)
     return {
-        "at": field.at, "size": field.size, "zh": field.zh, "en": field.en, "wrong": field.wrong,
+        "at": field.at, "size": field.size, "zh": field.zh, "en": field.en,
+        "wrong": field.wrong and not secret,
         "value": HIDDEN if secret else field.value, "value_zh": HIDDEN if secret else field.value_zh or field.value,
     }  # fmt: skip

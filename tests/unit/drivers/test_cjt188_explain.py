@@ -70,3 +70,12 @@ def test_any_bytes_are_explained_without_a_gap(data: bytes) -> None:
 def test_a_changed_frame_is_explained_without_a_gap(frame: bytes, at: int, value: int) -> None:
     changed = frame[: at % len(frame)] + bytes((value,)) + frame[at % len(frame) + 1 :]
     assert covered(explain(changed), changed)
+
+
+def test_several_frames_with_noise_between_them_are_all_explained() -> None:
+    asked, reply = (bytes.fromhex(VECTORS["read"][0][key]) for key in ("request", "reply"))
+    data = b"\x01\x68\x10" + b"\xfe\xfe" + asked + b"\x00\xfe" + reply
+    fields = explain(data)
+    assert covered(fields, data)
+    assert [field.at for field in fields if field.en == "start"] == [5, len(data) - len(reply)]
+    assert [field.en for field in fields].count("bytes before the frame") == 2

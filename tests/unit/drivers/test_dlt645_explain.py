@@ -286,3 +286,20 @@ def test_a_block_is_as_long_as_the_meter_makes_it() -> None:
     assert block is not None
     names = [value.name[1] for value in item_texts(block, bytes(28))]
     assert names == ["total", "sharp", "peak", "flat", "valley", "no. 6", "no. 7"]
+
+
+def test_several_frames_in_a_row_are_all_explained() -> None:
+    """An adapter that hears itself gives the request back before the answer; a long answer comes in parts."""
+    asked = bytes.fromhex("FE FE 68 66 55 44 33 22 11 68 11 04 33 33 34 33 17 16".replace("17", "AE"))
+    reply = bytes.fromhex("FE 68 66 55 44 33 22 11 68 91 08 33 33 34 33 9A 78 56 45 C0 16")
+    fields = explain(asked + reply + b"\x00")
+    assert [field.value for field in fields if field.en == "control code"] == ["11 request: read", "91 reply: read"]
+    assert [field.en for field in fields][-2:] == ["end", "bytes behind the frame"]
+    ends = [field.at + field.size for field in fields]
+    assert [field.at for field in fields] == [0, *ends[:-1]]
+    assert ends[-1] == len(asked + reply) + 1
+
+
+def test_noise_is_not_taken_for_a_frame() -> None:
+    (field,) = explain(bytes(range(0x80, 0x94)))
+    assert (field.en, field.value, field.wrong) == ("no whole DL/T 645 frame", "20 bytes", True)

@@ -1,11 +1,18 @@
 """Frames explained: every byte belongs to one field, and what is wrong is said."""
 
+import json
+
 import pytest
 
+from drivers.asking import entry_from_json, entry_to_json
 from drivers.explain import Field, shown
+from drivers.frame_log import Entry, FrameLog
 from drivers.masking import masked, secret_places
 from drivers.modbus_rtu import crc16
 from drivers.modbus_words import explain_pdu, explain_rtu, explain_tcp
+from drivers.outcome import Silence
+from drivers.tools import show
+from drivers.tools.words import Words
 
 RTU = {
     "01 04 00 00 00 06 70 08": ("sent", "read input registers", "0x0000 (0)", "6 (0x0006)"),
@@ -102,5 +109,32 @@ def test_a_password_is_not_kept(lead: str, line: str, first: int) -> None:
     assert shown(kept, hidden).split().count("**") == 5
 
 
+@pytest.mark.parametrize("cut", [0, 1, 5])
+def test_a_password_that_an_adapter_hears_is_not_kept(cut: int) -> None:
+    """The adapter gives the request back before the answer comes, whole or broken off."""
+    echo = bytes.fromhex(SECRET_1C)
+    heard = echo[: len(echo) - cut]
+    heard += bytes.fromhex("FE FE 68 66 55 44 33 22 11 68 9C 00 00 16") if not cut else b""
+    log = FrameLog()
+    log.note("question", echo, heard, Silence("timeout", True), 1, 1, 1)
+    (entry,) = log.entries()
+    assert "89 67 45" not in "\n".join(show.entry_lines(entry, "dlt645-2007", False, Words("en")))
+    assert bytes.fromhex("89 67 45") not in entry.received
+    assert entry_from_json(entry_to_json(entry)) == entry
+    said = json.dumps(show.entry_json(entry, "dlt645-2007", False))
+    assert "89 67 45" not in said and said.count("** ** ** **") == 2
+
+
 def test_a_read_has_no_secret() -> None:
     assert secret_places(bytes.fromhex("68 66 55 44 33 22 11 68 11 04 33 33 34 33 17 16")) == ()
+
+
+def test_an_echo_and_the_answer_behind_it_are_explained_each_as_what_it_is() -> None:
+    asked, reply = bytes.fromhex("01 04 00 00 00 06 70 08"), bytes.fromhex("01 04 02 00 F0 B9 74")
+    said = show.entry_json(Entry(1, 1, 1, asked, asked + reply, "reply", True), "modbus", False)
+    fields = said["received_fields"]
+    assert [field["en"] for field in fields] == [
+        "station", "function", "address", "count", "CRC", "station", "function", "byte count", "registers", "CRC",
+    ]  # fmt: skip
+    assert not any(field["wrong"] for field in fields)
+    assert fields[-1]["at"] + fields[-1]["size"] == len(asked + reply)
