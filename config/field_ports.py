@@ -16,7 +16,7 @@ from scada.paths import DataDirectory
 
 def ports() -> Ports:
     """Return the ports."""
-    return Ports(_site, lambda args: profiles(args.config), lambda args: DataDirectory(args.data).core_socket)
+    return Ports(_site, _profiles, lambda args: DataDirectory(args.data).core_socket)
 
 
 def _site(args: argparse.Namespace) -> Site:
@@ -26,7 +26,26 @@ def _site(args: argparse.Namespace) -> Site:
     names = {device.id: plant.names[device.id] for device in plant.devices}
     run = DataDirectory(args.data).run  # from where the path of a serial port counts
     gateways = [replace(one, path=str(run / one.path)) if one.path else one for one in plant.gateways]
-    return Site(gateways, plant.devices, {key: (name.zh, name.en) for key, name in names.items()})
+    protected = frozenset(breaker.id for breaker in plant.breakers if breaker.protected)
+    return Site(gateways, plant.devices, {key: (name.zh, name.en) for key, name in names.items()}, protected)
+
+
+def _profiles(args: argparse.Namespace) -> Mapping[str, Profile]:
+    """Return the profiles of a site, and the one that --profile names as a file, under the name it was given."""
+    known = profiles(args.config)
+    name = getattr(args, "profile", "")
+    return {**known, name: profile_in(Path(name))} if name.endswith(".toml") else known
+
+
+def profile_in(path: Path) -> Profile:
+    """Return the profile in a file. ConfigurationError with everything that `profile test` would say of it."""
+    from config import profiling
+    from config.profile_commands import faults_of, read
+
+    sources = read([path])
+    if faults := faults_of(sources):
+        raise ConfigurationError(faults)
+    return next(iter(profiling.profiles(sources).values()))
 
 
 def profiles(folder: Path) -> Mapping[str, Profile]:

@@ -21,12 +21,14 @@ def add_commands(verbs: Any, commands: Any, ports: Ports) -> None:
     """Add the verbs of `meter` and the command `bus`. ports: configuration and the core's socket."""
     read = _verb(verbs, ports, "read", "read registers now / 立即抄读寄存器", _read)
     _target(read)
+    _reading(read)
     watch = _verb(verbs, ports, "watch", "read again and again, changes marked / 连续抄读,标出变化", _watch)
     _target(watch)
+    _reading(watch)
     watch.add_argument(
         "--every", type=_seconds, default=2.0, metavar="S", help="seconds between two rounds / 间隔秒数 (2)"
     )
-    watch.add_argument("--rounds", type=int, default=0, metavar="N", help="end after so many / 轮数 (0: Ctrl-C)")
+    watch.add_argument("--rounds", type=_whole, default=0, metavar="N", help="end after so many / 轮数 (0: Ctrl-C)")
     identify = _verb(
         verbs, ports, "identify", "who is there: protocol, number, model / 识别协议、表号与表型", _identify
     )
@@ -47,7 +49,7 @@ def add_commands(verbs: Any, commands: Any, ports: Ports) -> None:
         "--save", type=Path, metavar="FILE", help="also append to a file, one JSON object a line / 存入文件"
     )
     frames.add_argument(
-        "--last", type=int, default=20, metavar="N", help="transactions to begin with / 先显示最近 N 条 (20)"
+        "--last", type=_whole, default=20, metavar="N", help="transactions to begin with / 先显示最近 N 条 (20)"
     )
     text = "find stations and baud rates on a line / 扫描线路上的站号与波特率"
     bus = commands.add_parser("bus", help=text, description=text).add_subparsers(metavar="VERB", required=True)
@@ -72,6 +74,12 @@ def _target(parser: argparse.ArgumentParser) -> None:
     _station(parser)
 
 
+def _reading(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is read, of any station / 抄读内容")
+    group.add_argument("--register", action="append", metavar="F:A:N[:T]", help="3:0x000A:2:u32[:0.01[:ABCD]] / 寄存器")
+    group.add_argument("--di", action="append", metavar="HEX", help="data identifier: 00010000, 901F / 数据标识")
+
+
 def _station(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(ADHOC)
     group.add_argument("--line", default="", metavar="LINE", help=f"{LINE_HELP} / 线路")
@@ -81,9 +89,9 @@ def _station(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--protocol", choices=PROTOCOLS, help="what it speaks / 协议")
     group.add_argument("--address", default="", help="DL/T 645 and CJ/T 188, AA: any / 表地址,AA 为通配")
     group.add_argument("--unit", type=_unit, default=1, metavar="N", help="Modbus station 0 to 255 / 站号 (1)")
-    group.add_argument("--profile", default="", metavar="ID", help="model of config/profiles / 表型")
-    group.add_argument("--register", action="append", metavar="F:A:N[:T]", help="3:0x000A:2:u32[:0.01[:ABCD]] / 寄存器")
-    group.add_argument("--di", action="append", metavar="HEX", help="data identifier: 00010000, 901F / 数据标识")
+    group.add_argument(
+        "--profile", default="", metavar="ID", help="model of config/profiles, or a TOML file / 表型或其文件"
+    )
     _line_form(group)
     group.add_argument("--type", type=_byte, default=0x10, metavar="HEX", help="CJ/T 188 meter type T / 表类型 (10)")
     group.add_argument("--di-low-first", action="store_true", help="CJ/T 188 identifier as 1F 90 / 标识低字节在前")
@@ -111,7 +119,7 @@ def _switching(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask for the last 4 digits / 不再询问表号后四位")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="password of the meter / 表计密码文件")
     parser.add_argument("--ask-password", action="store_true", help="type the password, not shown / 键入密码,不回显")
-    parser.set_defaults(frames=None, target="open" if name == "trip" else "closed")
+    parser.set_defaults(frames=None, target="open" if name == "trip" else "closed", register=None, di=None)
     _station(parser)
 
 
@@ -145,6 +153,12 @@ def _seconds(text: str) -> float:
     if not 0.01 <= number <= 3600:
         raise argparse.ArgumentTypeError(f"{text}: seconds from 0.01 to 3600")
     return number
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: a whole number, 0 or more")
+    return int(text)
 
 
 def _unit(text: str) -> int:

@@ -21,6 +21,7 @@ from drivers.tools.spoken import Ports, Site
 from drivers.tools.way import core_needed
 from drivers.tools.words import Words
 from scada import console
+from scada.errors import WattkeeperError
 
 LOOK_S: Final = 0.3
 
@@ -34,7 +35,7 @@ def frames(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     whom = {"line": name} if name in {gateway.id for gateway in site.gateways} else {"device": name}
     count = 0
     with ExitStack() as stack:
-        file = stack.enter_context(args.save.open("a", encoding="utf-8")) if args.save else None
+        file = stack.enter_context(_appended(args.save)) if args.save else None
         try:
             count = _tell(args, core_socket, whom, site, words, file)
         except KeyboardInterrupt:
@@ -44,6 +45,14 @@ def frames(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     return 0
 
 
+def _appended(path: Path) -> IO[str]:
+    """Open a file to append to. WattkeeperError when it cannot be."""
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise WattkeeperError(f"{path}: {error.strerror}") from error
+
+
 def _tell(
     args: argparse.Namespace, core_socket: Path, whom: Mapping[str, str], site: Site, words: Words, file: IO[str] | None
 ) -> int:
@@ -51,7 +60,7 @@ def _tell(
     while True:
         answer = console.perform(core_socket, "field.frames", {**whom, "after": after, "follow": args.follow})
         entries = [entry_from_json(entry) for entry in answer["entries"]]
-        shown = entries[-args.last :] if first else entries
+        shown = entries[max(len(entries) - args.last, 0) :] if first else entries
         if first and not shown and not args.follow:
             print(words("frames none"), file=sys.stderr)
         for entry in shown:

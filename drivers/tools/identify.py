@@ -51,6 +51,8 @@ def identify(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     """Say who is there; return 1 when nobody answers, or when a number is not the configured one."""
     if not args.words and not args.line and not args.via:
         raise Refused("target.missing", "name a configured meter, or a line to look on: --line, --via")
+    if len(args.words) > 1 or (args.words and (args.line or args.via)):
+        raise Refused("target.names", f"identify wants one meter, or one line: {' '.join(args.words)}")
     if args.words:
         return _configured(args, ports, words)
     tried: list[str] = []
@@ -67,7 +69,7 @@ def identify(args: argparse.Namespace, ports: Ports, words: Words) -> int:
         identity = Identity(found, entries=entries)
         device = device_of(found, args.wake)
         _name(session, device, identity)
-        identity.models = models(session, device, found, ports.profiles(args))
+        identity.models = models(session, device, found, ports.profiles(args), quiet=args.json)
         _print(args, identity, session, words)
         session.close()
         return 0
@@ -90,7 +92,7 @@ def _tries(args: argparse.Namespace, ports: Ports, words: Words) -> Iterator[tup
             else list(forms(replace(gateway, timeout_s=PROTOCOLS[spoken][2]), spoken, bauds, args.format))
         )
         for line in lines:
-            session: Session = session_for(_target(line, args), core_socket, words) if args.via else OwnLine(line)
+            session: Session = session_for(args, _target(line, args), core_socket, words) if args.via else OwnLine(line)
             try:
                 for device, ask in _questions(spoken, args):
                     yield Probe(spoken, line, device, ask), session
@@ -154,12 +156,18 @@ def _name(session: Session, device: Device, identity: Identity) -> None:
         identity.serial = outcome.payload[::-1].hex()
 
 
-def models(session: Session, device: Device, found: Found, profiles: Mapping[str, Profile]) -> list[tuple[str, float]]:
+def models(
+    session: Session, device: Device, found: Found, profiles: Mapping[str, Profile], quiet: bool
+) -> list[tuple[str, float]]:
     """Read what each profile of the protocol would read; return the best ones with the share that is plausible."""
+    from tqdm import tqdm
+
+    protocol = device.profile.protocol
+    possible = [one for one in profiles.values() if one.protocol == protocol and not _other_type(one, found)]
     scores: list[tuple[str, float]] = []
-    for profile in profiles.values():
-        if profile.protocol != device.profile.protocol or _other_type(profile, found):
-            continue
+    bar = tqdm(possible, unit="profile", desc=found.address or str(found.unit), file=sys.stderr, leave=False,
+               disable=True if quiet else None)  # fmt: skip
+    for profile in bar:
         likely = replace(device, profile=replace(profile, wake_bytes=device.profile.wake_bytes, any_type=True))
         score = _score(session, likely)
         if score > 0:
@@ -187,8 +195,8 @@ def _score(session: Session, device: Device) -> float:
 
 def _configured(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     """Compare what a configured meter says with what the configuration says about it."""
-    target = configured_target(args.words[0], ports.site(args))
-    session = session_for(target, ports.core_socket(args), words)
+    target = configured_target(args, args.words[0], ports.site(args))
+    session = session_for(args, target, ports.core_socket(args), words)
     device = target.device
     try:
         found = Found(target.spoken, "", device.unit, device.address)

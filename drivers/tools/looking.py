@@ -20,13 +20,14 @@ from drivers.tools.target import Target, target_of
 from drivers.tools.values import Value
 from drivers.tools.way import session_for
 from drivers.tools.words import Words
+from scada.errors import WattkeeperError
 
 
 def read(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     """Read once; return 1 when any block gave no values."""
     target, names = target_of(args, ports)
     blocks = blocks_of(target.device.profile, names)
-    session = session_for(target, ports.core_socket(args), words)
+    session = session_for(args, target, ports.core_socket(args), words)
     try:
         harvest = read_blocks(session, target, blocks, names)
     finally:
@@ -66,7 +67,7 @@ def watch(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     """Read until Ctrl-C, or for --rounds; changes since the round before carry a mark."""
     target, names = target_of(args, ports)
     blocks = blocks_of(target.device.profile, names)
-    session = session_for(target, ports.core_socket(args), words)
+    session = session_for(args, target, ports.core_socket(args), words)
     rounds, failed = 0, False
     before: dict[str, str] = {}
     if not args.json:
@@ -74,7 +75,13 @@ def watch(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     try:
         while True:
             begun = time.monotonic()
-            failed = _round(args, target, session, blocks, names, words, before)
+            try:
+                failed = _round(args, target, session, blocks, names, words, before)
+            except WattkeeperError as failure:  # the line, or the core, is away: it may come back
+                if not rounds:
+                    raise
+                failed = True
+                print(failure, file=sys.stderr)
             rounds += 1
             if rounds == args.rounds:
                 break

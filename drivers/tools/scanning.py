@@ -8,6 +8,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +25,10 @@ from drivers.tools.probing import BARE, Found, Probe, forms, probes, put
 from drivers.tools.session import OwnLine, Session, ThroughCore
 from drivers.tools.spoken import BAUDS, LINE_HELP, PROTOCOLS, Ports
 from drivers.tools.target import format_of, place_of, via_line
-from drivers.tools.way import core_needed, keep_off, lines_of
+from drivers.tools.way import core_needed, keep_off, lines_of, of_the_core
 from drivers.tools.words import Words
 from scada import console
-from scada.errors import Refused
+from scada.errors import Refused, WattkeeperError
 
 UNIT_MAX: Final = 247
 MODBUS_S: Final = 0.3  # a station on a bus answers within 100 ms; ten minutes for nothing is too long
@@ -42,24 +43,49 @@ def scan(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     gateway = line_to_scan(args, ports)
     steps = list(plan(args, gateway))
     core_socket = ports.core_socket(args)
+    if args.csv:
+        _is_new(args.csv)
     if args.via:
+        of_the_core(args)
         core_needed(core_socket, words)
     elif console.answers(core_socket):
         keep_off(gateway, lines_of(core_socket), words)
-    longest = _duration(sum(_patience_s(args, step) for step in steps))
+    longest = _duration(sum(_patience_s(args, gateway, step) for step in steps))
     print(words("scan head", where=where(gateway), steps=len(steps), longest=longest), file=sys.stderr)
     found: dict[Any, Found] = {}
+    broken = False
     try:
         _run(args, steps, found, lambda line: _session(args, line, core_socket))
+        if args.models:
+            _compare(args, found, gateway, ports.profiles(args), lambda line: _session(args, line, core_socket))
     except KeyboardInterrupt:
         print("\n" + words("scan stopped"), file=sys.stderr)
-    if args.models:
-        _compare(found, gateway, ports.profiles(args), lambda line: _session(args, line, core_socket), args.wake)
+    except WattkeeperError as failure:
+        if not found:
+            raise
+        broken = True
+        print(words("scan broken", failure=failure), file=sys.stderr)
     stations = [one for one in found.values() if not one.crowd]
     _print(args, list(found.values()), stations, words)
     if args.csv:
-        args.csv.write_text(rows(stations, args.gateway or args.via), encoding="utf-8")
-    return 0 if stations else EXIT_NONE
+        _write(args.csv, rows(stations, args.gateway or args.via))
+    return 0 if stations and not broken else EXIT_NONE
+
+
+def _is_new(path: Path) -> None:
+    """Refused "scan.csv" for a file that is there, which may hold an hour of somebody's work, or cannot be made."""
+    if path.exists():
+        raise Refused("scan.csv", f"{path} is there already; name another file")
+    if not os.access(path.parent, os.W_OK):
+        raise Refused("scan.csv", f"{path} cannot be written: no such folder, or no right to write there")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write rows with the mark without which a spreadsheet on Windows takes Chinese for something else."""
+    try:
+        path.write_text(text, encoding="utf-8-sig")
+    except OSError as error:
+        raise WattkeeperError(f"{path}: {error.strerror}") from error
 
 
 def _session(args: argparse.Namespace, line: Gateway, core_socket: Path) -> Session:
@@ -119,7 +145,9 @@ def numbers(text: str, allowed: Sequence[int]) -> list[int]:
     return found
 
 
-def _patience_s(args: argparse.Namespace, probe: Probe) -> float:
+def _patience_s(args: argparse.Namespace, gateway: Gateway, probe: Probe) -> float:
+    if args.via:  # the core asks with its own
+        return gateway.timeout_s
     usual = MODBUS_S if PROTOCOLS[probe.spoken][0] == "modbus" else PROTOCOLS[probe.spoken][2]
     return float(args.timeout or usual)
 
@@ -141,7 +169,7 @@ def _run(
             try:
                 for step in group:
                     bar.set_description(f"{step.spoken} {step.form}".strip())
-                    one, _ = put(session, step, _patience_s(args, step))
+                    one, _ = put(session, step, _patience_s(args, step.gateway, step))
                     if one is not None:
                         keep(found, one)
                     bar.update()
@@ -150,14 +178,11 @@ def _run(
 
 
 def _compare(
-    found: dict[Any, Found],
-    gateway: Gateway,
-    profiles: Mapping[str, Profile],
+    args: argparse.Namespace, found: dict[Any, Found], gateway: Gateway, profiles: Mapping[str, Profile],
     open_line: Callable[[Gateway], Session],
-    wake: int,
-) -> None:
+) -> None:  # fmt: skip
     """Read every station as each profile of its protocol would, and note the one that fits."""
-    for key, one in found.items():
+    for key, one in list(found.items()):
         if one.crowd:
             continue
         line = gateway
@@ -166,7 +191,7 @@ def _compare(
             line = replace(gateway, line=format_of(form, LineFormat(int(baud))))
         session = open_line(line)
         try:
-            likely = models(session, device_of(one, wake), one, profiles)
+            likely = models(session, device_of(one, args.wake), one, profiles, quiet=args.json)
         finally:
             session.close()
         if likely and likely[0][1] >= FITS:

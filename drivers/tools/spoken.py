@@ -34,6 +34,7 @@ class Site:
     gateways: Sequence[Gateway]
     devices: Sequence[Device]
     names: Mapping[str, tuple[str, str]]  # device id -> (Chinese, English)
+    protected: frozenset[str] = frozenset()  # ids of the devices that are never switched off from afar
 
 
 @dataclass(frozen=True, slots=True)

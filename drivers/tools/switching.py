@@ -9,7 +9,7 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from drivers.tools.spoken import Ports
 from drivers.tools.target import Target, secret_of, target_of
 from drivers.tools.values import Value, clock_of, values_of
 from drivers.tools.way import session_for
-from drivers.tools.words import Words
+from drivers.tools.words import TEXTS, Words
 from scada import console, link
 from scada.errors import Refused
 from scada.position import POSITIONS
@@ -61,8 +61,10 @@ def switch(args: argparse.Namespace, ports: Ports, words: Words) -> int:
             print(f"{words(step):<12} {sentence}", flush=True)
 
     if target.configured and console.answers(core_socket):
+        if args.password_file or args.ask_password:
+            raise Refused("target.password", "the core switches with the password of secrets.toml; give it none")
         _show_interlocks(core_socket, target, args, words)
-        state = _cancelled(args, target, words) or _by_desk(core_socket, target, args, tell)
+        state = _cancelled(args, target, words) or _by_desk(core_socket, target, args, words, tell)
     else:
         _demand_force(args, target, words, core_socket)
         print(words("warn adhoc"), file=sys.stderr)
@@ -81,6 +83,8 @@ def _demand_force(args: argparse.Namespace, target: Target, words: Words, core_s
         raise Refused(
             "field.switch", f"profile {target.device.profile.id} has no [switch]; name --profile of the model"
         )
+    if target.protected and args.target == "open":
+        raise Refused("field.protected", f"{target.device.id} is protected (保电) and never switched off from afar")
     if not args.force:
         reason = words("no core", socket=core_socket) if target.configured else "this station is not configured"
         raise Refused("field.force", f"{reason}: there are no interlocks and no journal; --force does it all the same")
@@ -92,8 +96,10 @@ def _cancelled(args: argparse.Namespace, target: Target, words: Words) -> str:
         return ""
     number = target.device.serial or target.device.address or str(target.device.unit)
     name = words.pick(target.zh, target.en)
+    question = words("type digits", verb=words(args.verb), name=name, number=number)
+    print(question, end="", file=sys.stderr, flush=True)  # the output may be one JSON document
     try:
-        typed = input(words("type digits", verb=words(args.verb), name=name, number=number))
+        typed = input("")
     except EOFError:
         typed = ""
     if typed.strip() == number[-DIGITS:]:
@@ -113,23 +119,36 @@ def _show_interlocks(core_socket: Path, target: Target, args: argparse.Namespace
         print(words("interlocks"))
         for condition in conditions:
             mark = "ok" if condition["ok"] else "NO" if condition["blocks"] else "--"
-            print(f"  {mark}  {condition['code']:<{CODE_COLUMNS}} {condition['detail']}")
+            print(f"  {mark}  {condition['code']:<{CODE_COLUMNS}} {_said(condition, words)}")
     for condition in conditions:
         if condition["blocks"] and not condition["ok"]:
             raise Refused(condition["code"], f"does not hold: {condition['detail']}")
 
 
-def _by_desk(core_socket: Path, target: Target, args: argparse.Namespace, tell: Tell) -> str:
+def _said(condition: Mapping[str, Any], words: Words) -> str:
+    """Return a condition in the language of the terminal, with the number or word that decided it."""
+    code, detail = str(condition["code"]), str(condition["detail"])
+    if code not in TEXTS or words.lang == "en":
+        return detail
+    fact = detail[detail.index(" (") :] if detail.endswith(")") else ""
+    return f"{words(code)}{fact}"
+
+
+def _by_desk(core_socket: Path, target: Target, args: argparse.Namespace, words: Words, tell: Tell) -> str:
     """Select, operate and follow; return the last state. Refused with the interlock that does not hold."""
     wish = {"breaker": target.device.id, "position": args.target}
     selected = console.call(core_socket, link.SelectBreaker, wish)
     command = {"command": selected["command"]}
     tell("step select", f"{target.device.id} -> {args.target}, {selected['timeout_s']} s")
     console.call(core_socket, link.OperateBreaker, {**command, "reason": args.reason})
-    return _follow(core_socket, command, tell)
+    try:
+        return _follow(core_socket, command, words, tell)
+    except KeyboardInterrupt:  # ends the looking on alone
+        print("\n" + words("goes on"), file=sys.stderr)
+        return "sent"
 
 
-def _follow(core_socket: Path, command: dict[str, Any], tell: Tell) -> str:
+def _follow(core_socket: Path, command: dict[str, Any], words: Words, tell: Tell) -> str:
     """Tell every state that a command reaches until it ends."""
     until = time.monotonic() + PATIENCE_S
     seen = "selected"
@@ -138,9 +157,9 @@ def _follow(core_socket: Path, command: dict[str, Any], tell: Tell) -> str:
         state = str(answer["state"])
         if state != seen:
             for step in _between(seen, state):
-                tell(STEPS.get(step, "step verify"), step)
+                tell(STEPS.get(step, "step verify"), words(f"state {step}"))
             detail = json.loads(answer["detail"])["detail"]
-            tell(STEPS.get(state, "step verify"), f"{state} {detail}".strip())
+            tell(STEPS.get(state, "step verify"), f"{words(f'state {state}')} {detail}".strip())
             seen = state
         if state in ENDED:
             return state
@@ -165,7 +184,7 @@ def _by_hand(args: argparse.Namespace, ports: Ports, target: Target, words: Word
     target = replace(target, device=replace(target.device, secret=secret))
     switch = target.device.profile.switch
     assert switch is not None
-    session = session_for(target, ports.core_socket(args), words, args.force)
+    session = session_for(args, target, ports.core_socket(args), words, args.force)
     try:
         before = position(session, target, switch)
         meter_ns = _look_at_relay(session, target, args) if target.spoken == "dlt645-2007" else 0
@@ -175,7 +194,7 @@ def _by_hand(args: argparse.Namespace, ports: Ports, target: Target, words: Word
             tell("step operate", outcome_sentence(words.pick(target.zh, target.en), args.verb, outcome, words))
             return "failed"
         tell("step accept" if isinstance(outcome, Reply) else "step operate", _accepted(outcome, words))
-        return _verify(session, target, switch, args, tell)
+        return _verify(session, target, switch, args, words, tell)
     finally:
         session.close()
 
@@ -202,17 +221,19 @@ def _accepted(outcome: Outcome, words: Words) -> str:
     return words("done") if isinstance(outcome, Reply) else words("undetermined")
 
 
-def _verify(session: Session, target: Target, switch: Switch, args: argparse.Namespace, tell: Tell) -> str:
+def _verify(
+    session: Session, target: Target, switch: Switch, args: argparse.Namespace, words: Words, tell: Tell
+) -> str:
     """Read the position until it is the wished one or the mechanism's time is over."""
     until = time.monotonic() + switch.verify_s
     wished = POSITIONS[TARGETS[args.target]]
     while True:
         shown = position(session, target, switch)
         if shown is not None and shown.text == wished:
-            tell("step verify", f"verified: {shown.text} ({shown.raw})")
+            tell("step verify", f"{words('state verified')}: {shown.text} ({shown.raw})")
             return "verified"
         if time.monotonic() >= until:
-            tell("step verify", f"undetermined: {shown.text if shown else 'no answer'}")
+            tell("step verify", f"{words('state undetermined')}: {shown.text if shown else words('nothing')}")
             return "undetermined"
         time.sleep(LOOK_S)
 

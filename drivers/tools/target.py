@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from drivers import cjt188, dlt645_frame
@@ -19,6 +20,11 @@ from scada.errors import Refused
 
 USUAL_DI: Final[Mapping[Protocol, int]] = {"dlt645-2007": 0x0001_0000, "dlt645-1997": 0x9010, "cjt188": 0x901F}
 ANY_LENGTH: Final = -1  # as many data as come, in DL/T 645 and CJ/T 188
+# Options that say of a station what a configuration says of its meters, with what they are when nobody gives them
+FROM_CONFIGURATION: Final[tuple[tuple[str, Any], ...]] = (
+    ("protocol", None), ("address", ""), ("unit", 1), ("profile", ""), ("baud", None), ("format", ""), ("type", 0x10),
+    ("di_low_first", False), ("wake", 4), ("ct", 1), ("pt", 1),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Target:
     zh: str
     en: str
     via: str = ""  # ad hoc, through this line of the core
+    protected: bool = False  # its supply is never switched off from afar
 
     @property
     def spoken(self) -> str:
@@ -48,11 +55,30 @@ def target_of(args: argparse.Namespace, ports: Ports) -> tuple[Target, list[str]
         return adhoc_target(args, ports), words
     if not words:
         raise Refused("target.missing", f"name a configured meter, or describe one: --line {LINE_HELP}")
-    return configured_target(words[0], ports.site(args)), words[1:]
+    target = configured_target(args, words[0], ports.site(args))
+    device = replace(target.device, profile=as_asked(target.device.profile, args))
+    return replace(target, device=device), words[1:]
 
 
-def configured_target(name: str, site: Site) -> Target:
-    """Return a meter of the configuration. Refused "target.unknown" names the nearest ones."""
+def as_asked(profile: Profile, args: argparse.Namespace) -> Profile:
+    """Return a profile that reads what --register or --di name instead of its own, and is else the same."""
+    if not args.register and not args.di:
+        return profile
+    bare = bare_profile(profile.protocol, args)
+    return replace(
+        profile, registers=bare.registers, data=bare.data, billing=None, identity="", clock="",
+        max_registers=bare.max_registers, merge_gap=bare.merge_gap,
+    )  # fmt: skip
+
+
+def configured_target(args: argparse.Namespace, name: str, site: Site) -> Target:
+    """Return a meter of the configuration. Refused "target.unknown" names the nearest ones, "target.options" the rest.
+
+    What its configuration says holds; an option that says something else would be ignored.
+    """
+    idle = [f"--{option.replace('_', '-')}" for option, usual in FROM_CONFIGURATION if getattr(args, option) != usual]
+    if idle:
+        raise Refused("target.options", f"{name} is configured: leave out {', '.join(idle)}, or describe it by --line")
     device = next((device for device in site.devices if device.id == name), None)
     if device is None:
         import difflib
@@ -61,7 +87,8 @@ def configured_target(name: str, site: Site) -> Target:
         hint = f"did you mean {', '.join(near)}?" if near else "meters.csv names the meters there are"
         raise Refused("target.unknown", f"there is no meter {name!r}; {hint}")
     gateway = next(gateway for gateway in site.gateways if gateway.id == device.gateway)
-    return Target(device, gateway, True, *site.names.get(device.id, (device.id, device.id)))
+    names = site.names.get(device.id, (device.id, device.id))
+    return Target(device, gateway, True, *names, protected=device.id in site.protected)
 
 
 def adhoc_target(args: argparse.Namespace, ports: Ports) -> Target:
@@ -77,6 +104,8 @@ def adhoc_target(args: argparse.Namespace, ports: Ports) -> Target:
         profile = bare_profile(protocol, args)
     elif profile.protocol != protocol:
         raise Refused("target.profile", f"profile {profile.id} speaks {profile.protocol}, not {spoken}")
+    else:
+        profile = as_asked(profile, args)
     unit, address = _station(protocol, args)
     label = address or f"unit {unit}"
     device = Device(label, gateway.id, unit, profile, args.ct, args.pt, {}, address=address)
@@ -247,12 +276,29 @@ def _to_ask(args: argparse.Namespace, usual: Secret) -> bool:
     return usual == Secret() and not args.yes and args.protocol == "dlt645-2007" and sys.stdin.isatty()
 
 
+def _word_in(file: Path) -> str:
+    """Return the one word of a file. Refused "target.password", which shows nothing of it, when it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Refused("target.password", f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise Refused("target.password", f"{file} is no text") from None
+
+
+def _typed(ask: Callable[[], str]) -> str:
+    try:
+        return ask().strip()
+    except EOFError:
+        raise Refused("target.password", "nobody typed a password; --password-file names a file with it") from None
+
+
 def secret_of(args: argparse.Namespace, ask: Callable[[], str], usual: Secret) -> Secret:
     """Return what the meter wants to hear: of --password-file, typed in, or the configured one."""
     given: Any = args.password_file
     if given is None and not (args.ask_password or _to_ask(args, usual)):
         return usual
-    text = given.read_text(encoding="utf-8").strip() if given is not None else ask().strip()
+    text = _word_in(given) if given is not None else _typed(ask)
     if not text and given is None:
         return usual
     if not re.fullmatch(r"\d{6}", text, re.ASCII):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drivers.device import Device, Gateway, LineFormat
+from scada.errors import WattkeeperError
 from tests.unit.tools.conftest import DLT645, FRAMED, SECOND, SERIAL, TCP, VALVE, WATER, Bench, Tool, free_ports
 
 
@@ -55,7 +56,8 @@ def test_scan_of_modbus_tcp_finds_the_stations_and_writes_rows(tool: Tool, bench
     words = ("--units", "1-8", "--gateway", "gw-1", "--models", "--csv", str(file))
     found = scan(tool, bench, FRAMED, *words)
     assert [(one["protocol"], one["unit"]) for one in found] == [("modbus-tcp", 3), ("modbus-tcp", 5)]
-    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")  # a spreadsheet on Windows shows Chinese only so
+    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"))))
     shown = [(row["id"], row["gateway"], row["unit"], row["profile"]) for row in rows]
     assert shown == [("m-gw-1-3", "gw-1", "3", "acrel-adl3000"), ("m-gw-1-5", "gw-1", "5", "wattkeeper-demo-1p")]
 
@@ -110,3 +112,53 @@ def test_ctrl_c_shows_what_was_found_so_far(tool: Tool, bench: Bench, monkeypatc
     code, out, err = tool("bus", "scan", "--line", bench.place(FRAMED), "--units", "1-100")
     assert (code, "stopped; this is what was found so far" in err) == (0, True)
     assert "1 stations found" in out
+
+
+def test_ctrl_c_while_models_are_compared_keeps_what_was_found(
+    tool: Tool, bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from drivers.tools import scanning
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scanning, "models", interrupted)
+    file = tmp_path / "found.csv"
+    words = ("bus", "scan", "--line", bench.place(FRAMED), "--units", "1-5", "--models", "--csv", str(file))
+    code, out, err = tool(*words)
+    assert (code, "stopped; this is what was found so far" in err, "2 stations found" in out) == (0, True, True)
+    assert len(file.read_text(encoding="utf-8-sig").splitlines()) == 3
+
+
+def test_a_line_that_is_lost_in_the_middle_keeps_what_was_found(
+    tool: Tool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from drivers.tools import scanning
+
+    asked = scanning.put
+
+    def lost(session: Any, probe: Any, timeout_s: float) -> Any:
+        if probe.device.unit > 4:
+            raise WattkeeperError("the line cannot be opened: Connection refused")
+        return asked(session, probe, timeout_s)
+
+    monkeypatch.setattr(scanning, "put", lost)
+    code, out, err = tool("bus", "scan", "--line", bench.place(FRAMED), "--units", "1-100")
+    assert (code, "1 stations found" in out) == (1, True)
+    assert "ended early: the line cannot be opened: Connection refused" in err
+
+
+def test_rows_that_somebody_filled_in_are_not_overwritten(tool: Tool, bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "found.csv"
+    file.write_text("an hour of work", encoding="utf-8")
+    words = ("bus", "scan", "--line", bench.place(FRAMED), "--units", "3", "--csv")
+    code, out, err = tool(*words, str(file))
+    assert (code, out, "is there already; name another file" in err) == (1, "", True)
+    assert file.read_text(encoding="utf-8") == "an hour of work"
+    code, out, err = tool(*words, str(tmp_path / "nowhere" / "found.csv"))
+    assert (code, out, "no such folder" in err) == (1, "", True)
+
+
+def test_a_second_target_is_not_passed_over(tool: Tool) -> None:
+    code, _, err = tool("meter", "identify", "e-a101", "e-a102")
+    assert (code, "identify wants one meter" in err) == (1, True)

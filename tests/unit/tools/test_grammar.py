@@ -34,6 +34,7 @@ WRONG = {
     "format": (("--line", "tcp:h:1", "--protocol", "cjt188", "--address", "1", "--format", "7E1"), "write 8E1"),
     "via": (("--via", "nowhere", "--register", "3:0:1"), "there is no gateway 'nowhere'; known: gw-a1"),
     "via away": (("--via", "gw-a1", "--register", "3:0:1"), "no core is running"),
+    "configured": (("e-a101", "--baud", "9600", "--unit", "3"), "e-a101 is configured: leave out --unit, --baud"),
 }
 
 

@@ -1,10 +1,24 @@
 """`meter read` and `watch` on real lines: every protocol, frames explained, and failures that say where to look."""
 
 import json
+import os
+import shutil
+import termios
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.unit.tools.conftest import DLT645, FRAMED, SERIAL, TCP, VALVE, WATER, Bench, Tool
+from config.plant import load
+from drivers.adhoc import DirectLine
+from drivers.asking import StationSpec
+from drivers.device import Gateway
+from drivers.dialects import dialect_of
+from drivers.outcome import Silence
+from drivers.pollplan import Block
+from drivers.tools import looking
+from scada.errors import WattkeeperError
+from tests.unit.tools.conftest import DLT645, FRAMED, ROOT, SERIAL, TCP, VALVE, WATER, Bench, Tool
 
 
 def read(tool: Tool, bench: Bench, line: str, *words: str) -> dict[str, object]:
@@ -106,3 +120,77 @@ def test_watch_marks_what_changed_and_ends(tool: Tool, bench: Bench) -> None:
     rounds = [json.loads(line) for line in out.splitlines()]
     assert (code, len(rounds), rounds[0]["changed"]) == (0, 3, [])
     assert "ended after 3 rounds" in err
+
+
+def test_a_register_may_be_read_whatever_the_profile_has(tool: Tool, bench: Bench) -> None:
+    words = ("--unit", "3", "--profile", "acrel-adl3000", "--register", "3:0x000A:2:u32:0.01")
+    said = read(tool, bench, FRAMED, *words)
+    assert [value["measure"] for value in said["values"]] == ["R3_000A"]  # type: ignore[attr-defined]
+    words = ("--address", DLT645, "--profile", "dlt645-2007-1p", "--di", "04000503")
+    said = read(tool, bench, TCP, *words)
+    assert {value["measure"] for value in said["values"]} == {"Di04000503"}  # type: ignore[attr-defined]
+
+
+def test_a_register_of_a_configured_meter(tool: Tool, bench: Bench, tmp_path: Path) -> None:
+    """The meter's gateway and unit are those of its configuration, the register is the engineer's."""
+    site = tmp_path / "site"
+    shutil.copytree(ROOT / "config" / "demo", site)
+    plant = (site / "plant.toml").read_text(encoding="utf-8")
+    old = next(gateway.port for gateway in load(site).gateways if gateway.id == "gw-a1")
+    port = bench.gateways[FRAMED].port
+    (site / "plant.toml").write_text(plant.replace(f"port = {old}\n", f"port = {port}\n"), encoding="utf-8")
+    words = ("e-a103", "--config", str(site), "--json")
+    code, out, err = tool("meter", "read", *words, "--register", "3:0x000A:2:u32:0.01")
+    assert code == 0, err
+    assert [value["value"] for value in json.loads(out)["values"]] == ["12345.67"]
+
+
+def test_a_profile_that_is_a_file(tool: Tool, bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    ours = (ROOT / "config" / "profiles" / "acrel-adl3000.toml").read_text(encoding="utf-8")
+    file.write_text(ours.replace('id = "acrel-adl3000"', 'id = "mine"'), encoding="utf-8")
+    said = read(tool, bench, FRAMED, "--unit", "3", "--profile", str(file), "ActiveEnergyImportTotal")
+    (value,) = said["values"]  # type: ignore[misc]
+    assert value["value"] == "12345.67"
+    file.write_text(ours, encoding="utf-8")  # its id is another file's
+    words = ("meter", "read", "--line", bench.place(FRAMED), "--unit", "3", "--profile")
+    code, out, err = tool(*words, str(file))
+    assert (code, out, "mine.toml: id: 'acrel-adl3000' in a file of another name" in err) == (2, "", True)
+    code, _, err = tool(*words, str(tmp_path / "nowhere.toml"))
+    assert (code, "nowhere.toml: file: missing" in err) == (2, True)
+
+
+def test_watch_goes_on_when_the_line_comes_back(tool: Tool, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, rounds = looking.read_blocks, []
+
+    def read_or_fail(*words: Any) -> Any:
+        rounds.append(1)
+        if len(rounds) == 2:
+            raise WattkeeperError("the line cannot be opened: Connection refused")
+        return asked(*words)
+
+    monkeypatch.setattr(looking, "read_blocks", read_or_fail)
+    words = ("--unit", "3", "--profile", "acrel-adl3000", "VoltageL1", "--every", "0.05", "--rounds", "3", "--json")
+    code, out, err = tool("meter", "watch", "--line", bench.place(FRAMED), *words)
+    assert (code, len(out.splitlines()), "Connection refused" in err) == (0, 2, True)
+
+
+@pytest.mark.parametrize("when", ["before", "while it is written"])
+def test_an_adapter_that_is_pulled_out_is_a_lost_line(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = os.openpty()
+    line = DirectLine(Gateway("g", "", 0, timeout_s=0.2, transport="serial", path=os.ttyname(slave)))
+    os.close(slave)
+
+    def gone(descriptor: int) -> None:
+        raise termios.error(5, "Input/output error")
+
+    with line:
+        line._ready()
+        if when == "before":
+            os.close(master)
+        else:
+            monkeypatch.setattr(termios, "tcdrain", gone)
+        question = dialect_of("modbus", False).read(StationSpec("modbus", unit=1).device(), Block(3, 0, 1, ()))
+        assert line.ask(question)[0] == Silence("lost", True)
+    if when != "before":
+        os.close(master)
