@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from config.import_merge import Change, Merged
 from config.import_sheets import Workbook, read_file
-from config.importing import Prepared, prepare, write
+from config.importing import Prepared, finish, prepare, write
 
 EXIT_FAULTY: Final = 2
 SHOWN_MAX: Final = 50  # changes of a kind that are listed; the rest is counted, but for --all
@@ -40,6 +40,8 @@ def run_import(args: argparse.Namespace) -> int:
         make_template(args.config, args.file)
         print(f"{args.file}: empty sheets for {args.config}; fill them in and run: import {args.file}")
         return 0
+    if names := finish(args.config):
+        print(f"an import that was ended half-way is complete now: {', '.join(names)}")
     book = read_file(args.file, _progress)
     found = prepare(args.config, book, args.remove)
     if found.faults:

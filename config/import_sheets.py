@@ -98,7 +98,7 @@ def _read_csv(path: Path, book: Workbook, progress: Progress) -> None:
     separator = max(",;\t", key=text.partition("\n")[0].count)  # a spreadsheet writes what its country uses
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        _add_sheet(path.name, path.stem, ((reader.line_num, cells) for cells in reader), book, progress, FILE_COLUMNS)
+        _add_sheet(path.name, path.stem, enumerate(reader, start=1), book, progress, FILE_COLUMNS)
     except csv.Error as error:
         book.faults.append(Fault(path.name, f"row {reader.line_num}", f"no CSV: {error}", "CSV text"))
 
@@ -189,8 +189,8 @@ def _line(text: str) -> str:
 
 
 def _is_row(cells: Sequence[str]) -> bool:
-    first = next((cell for cell in cells if cell.strip()), "")
-    return (bool(first) and not first.startswith("#")) or first in FORMULA_ERRORS
+    """Tell whether there is anything in a row, and it is no comment; as the loader has it, and a failed formula is."""
+    return any(map(str.strip, cells)) and (not cells[0].startswith("#") or cells[0] in FORMULA_ERRORS)
 
 
 def _columns(kind: str, name: str, number: int, cells: Sequence[str], book: Workbook) -> dict[int, str]:

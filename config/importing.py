@@ -18,7 +18,7 @@ from config.checks import check_all
 from config.import_merge import COMMENT, CsvText, Merged, merge, parse
 from config.import_sheets import Sheet, Workbook, place
 from config.import_words import COLUMNS, KINDS
-from config.loader import read_sources
+from config.loader import UNFINISHED, read_sources
 from scada.errors import Fault, WattkeeperError
 
 LINE: Final = re.compile(r"^line (\d+)(?:, column '(.*)')?$")
@@ -113,7 +113,7 @@ def write(found: Prepared) -> list[Path]:
     """Replace the files that differ; return the copies of the old ones. WattkeeperError when nothing could be written.
 
     New files are complete on the disk before the first old one goes. Should a replacement fail, those before it are
-    taken back.
+    taken back; should the process or the machine end between two, `finish` completes it.
     """
     assert not found.faults  # the caller has looked
     changed = {name: found.texts[name] for name, merged in found.files.items() if merged.differs}
@@ -123,9 +123,30 @@ def write(found: Prepared) -> list[Path]:
             raise WattkeeperError(f"{path} was changed by someone else in the meantime; nothing was written, try again")
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     copies = {name: _copy(found.folder / name, found.read[name], stamp) for name in changed if found.read[name]}
-    fresh = {name: _stored(found.folder / f".{name}.new", raw, found.folder / name) for name, raw in changed.items()}
+    fresh = {name: _stored(_fresh(found.folder, name), raw, found.folder / name) for name, raw in changed.items()}
+    mark = found.folder / UNFINISHED
+    _stored(mark.with_suffix(".part"), "\n".join(fresh).encode(), mark).replace(mark)
+    _to_disk(found.folder)
     _replace(found, fresh)
     return list(copies.values())
+
+
+def finish(folder: Path) -> list[str]:
+    """Complete an import that was ended between two of its files; return their names, none when there was no such."""
+    mark = folder / UNFINISHED
+    if not mark.is_file():
+        return []
+    names = mark.read_text(encoding="utf-8").splitlines()
+    for name in names:
+        if _fresh(folder, name).is_file():
+            _fresh(folder, name).replace(folder / name)
+    _to_disk(folder)
+    mark.unlink()
+    return names
+
+
+def _fresh(folder: Path, name: str) -> Path:
+    return folder / f".{name}.new"
 
 
 def _copy(path: Path, raw: bytes, stamp: str) -> Path:
@@ -159,11 +180,17 @@ def _replace(found: Prepared, fresh: Mapping[str, Path]) -> None:
             done.append(name)
     except OSError as error:
         _take_back(found, done)
-        for path in fresh.values():
+        for path in (*fresh.values(), found.folder / UNFINISHED):
             path.unlink(missing_ok=True)
         raise WattkeeperError(f"{found.folder}: {error.strerror}; the old files are back") from error
+    _to_disk(found.folder)
+    (found.folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def _to_disk(folder: Path) -> None:
+    """See the names in a folder on the disk."""
     with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the files themselves are safe
-        descriptor = os.open(found.folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -25,6 +25,7 @@ FILE_BYTES_MAX: Final = 16 * 1024 * 1024  # 100,000 meters need about 10 MB; any
 
 POWER_FACTORS: Final = "power_factor.toml"
 SECRETS: Final = "secrets.toml"  # its values are never shown, not even the wrong ones
+UNFINISHED: Final = ".import"  # names the files that an import is replacing; config.importing goes on with it
 
 # file -> table name -> (model, how often it may stand there). "many" is an array of tables, "map" a table keyed by id.
 SECTIONS: Final[Mapping[str, Mapping[str, tuple[type[schema.Table], str]]]] = {
@@ -132,6 +133,9 @@ def listed(known: Iterable[str]) -> str:
 def read_sources(folder: Path) -> Sources:
     """Read every file of a configuration folder and its profiles; faults are collected, never raised."""
     sources = Sources(folder)
+    if (folder / UNFINISHED).exists():
+        wrong = "an import was ended while it replaced files: some are old and some are new"
+        sources.faults.append(Fault(UNFINISHED, "file", wrong, "the same import once more, which completes it"))
     for name, sections in SECTIONS.items():
         data = _read_toml(_own_or_ours(folder, name), name, sources)
         if data is not None:

@@ -14,6 +14,7 @@ from config import schema
 from config.import_sheets import ratio, text_of
 from config.import_words import COLUMNS, KINDS, column_of
 from config.plant import load
+from scada.errors import ConfigurationError
 
 CONFIG = Path(__file__).parents[3] / "config"
 MODELS = {"meter": schema.MeterRow, "point": schema.PointRow, "tenant": schema.TenantRow}
@@ -324,6 +325,56 @@ def test_a_replacement_that_fails_takes_the_others_back(site: Path, tmp_path: Pa
         _replace(found, {"meters.csv": fresh, "tenants.csv": other})
     assert (site / "meters.csv").read_bytes() == before
     assert not fresh.exists() and not other.exists()
+
+
+@pytest.mark.parametrize("alive", [0, 1, 2])
+def test_an_import_that_is_killed_between_two_files_is_completed(
+    site: Path, take: Take, tmp_path: Path, alive: int, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A start refuses the mixture; the next import completes it, whatever it brings."""
+    path = tmp_path / "all.xlsx"
+    book = openpyxl.Workbook()
+    for title, old, zh in (("仪表", OLD, "表甲"), ("计费点", "p-e-a102", "点甲"), ("租户", "t-s02", "户甲")):
+        page = book.create_sheet(title)
+        page.append(("编号", "中文名称"))
+        page.append((old, zh))
+    book.save(path)
+    replaced = Path.replace
+    done: list[Path] = []
+
+    def killed(self: Path, target: Path) -> Path:
+        if self.name.endswith(".new"):
+            if len(done) == alive:
+                raise SystemExit  # as SIGKILL: nothing after it is carried out
+            done.append(self)
+        return replaced(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(SystemExit):
+        take(path, "--write")
+    monkeypatch.undo()
+    capsys.readouterr()
+    with pytest.raises(ConfigurationError, match=r"^\.import: file: an import was ended while it replaced files"):
+        load(site)
+    other = sheet(tmp_path / "in.csv", [("编号", "中文名称"), (OLD, "表甲")])
+    code, lines = take(other)
+    assert (code, lines[0]) == (
+        0, "an import that was ended half-way is complete now: meters.csv, supply_points.csv, tenants.csv",
+    )  # fmt: skip
+    assert lines[-1] == "nothing differs"
+    plant = load(site)
+    assert [plant.names[name].zh for name in (OLD, "p-e-a102", "t-s02")] == ["表甲", "点甲", "户甲"]
+    assert [path.name for path in site.glob(".*")] == []
+
+
+def test_rows_are_numbered_as_the_spreadsheet_shows_them(take: Take, tmp_path: Path) -> None:
+    """A heading of two lines, as the template has it, is one row; a row whose id was forgotten is no comment."""
+    headings = ["编号\nid", "中文名称\nname_zh", *CHINESE[2:]]
+    row = ["", "#3 水泵", *NEW[2:]]
+    code, lines = take(sheet(tmp_path / "in.csv", [headings, row]))
+    assert code == 2
+    assert lines[0].startswith("in.csv: row 2, column '编号 id' (id): missing"), lines
 
 
 def test_the_template_is_read_back(site: Path, take: Take, tmp_path: Path) -> None:
