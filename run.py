@@ -24,7 +24,6 @@ from scada.terminal import end_quietly
 if TYPE_CHECKING:
     from billing_core.credit import CreditControl
     from config.plant import Plant
-    from drivers.device import Device
     from scada.core import Core
     from scada.operations import Operation
     from scada.room import Room
@@ -114,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     billing_core.account_commands.add_commands(commands, ports)
     billing_core.tenant_commands.add_commands(commands, ports, config.commands.points_of_room)
     billing_core.credit_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
-    billing_core.replay_commands.add_commands(commands, database_url, register_tags)
+    billing_core.replay_commands.add_commands(commands, database_url, config.commands.register_tags)
     billing_core.settle_commands.add_commands(commands, lambda args: DataDirectory(args.data).core_socket, database_url)
     hmi.commands.add_commands(commands, database_url)
     for parser in _with_subparsers(top):
@@ -132,7 +131,9 @@ def _with_subparsers(parser: argparse.ArgumentParser) -> Iterator[argparse.Argum
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
     try:
-        return _main(arguments)
+        code = _main(arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is understood
+        return code
     except BrokenPipeError as broken:
         return end_quietly(broken)
     except KeyboardInterrupt:  # before there is an event loop that takes Ctrl-C
@@ -325,18 +326,6 @@ def _plant(args: argparse.Namespace) -> "Plant":
     return load(args.config)
 
 
-def register_tags(args: argparse.Namespace) -> dict[str, str]:
-    """Return meter -> id of the tag that holds its billing register, of every meter that is read over a wire."""
-    from config.tagging import tag_id
-
-    plant = _plant(args)
-    return {
-        device.id: tag_id(plant.site.id, "M", device.id, device.profile.billing.measure)
-        for device in plant.devices
-        if device.profile.billing is not None
-    }
-
-
 def one_room(args: argparse.Namespace, name: str, room_main: Callable[["Room", argparse.Namespace], Any]) -> int:
     """Run one room in this process."""
     from scada import embedded_postgres
@@ -363,30 +352,12 @@ async def hmi_room(room: "Room", args: argparse.Namespace) -> None:
 
 
 async def field_room(room: "Room", args: argparse.Namespace) -> None:
-    from config.settings import LoadSettings
-    from drivers.field.model import SimMeter
+    from config.simulation import simulated_meters
     from drivers.field.room import run_field
 
     plant = _plant(args)
-    field = plant.field
-    unloaded = LoadSettings(nominal=0.0, shape="flat", seed=0)
-
-    def simulated(device: "Device") -> SimMeter:
-        load = field.loads.get(device.id, unloaded)
-        return SimMeter(
-            device,
-            nominal=load.nominal,
-            parent=plant.device_feeder[device.id],
-            shape=load.shape,
-            seed=load.seed,
-            phases=plant.device_phases[device.id],
-            initial_counts=load.initial_counts,
-            closed=device.id not in field.open_at_start,
-            rate_minutes=plant.rate_minutes.get(device.id, ()),
-        )
-
-    meters = [simulated(device) for device in plant.devices]
-    await run_field(room, plant.gateways, meters, field.control_port, plant.site.timezone)
+    meters = simulated_meters(plant)
+    await run_field(room, plant.gateways, meters, plant.field.control_port, plant.site.timezone)
 
 
 async def core_room(room: "Room", args: argparse.Namespace) -> None:

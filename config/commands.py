@@ -71,6 +71,18 @@ def summary(plant: Plant) -> str:
     )
 
 
+def register_tags(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return meter -> id of the tag of its billing register, of every meter of `--config` that is read over a wire."""
+    from config.tagging import tag_id
+
+    plant = load(arguments.config)
+    return {
+        device.id: tag_id(plant.site.id, "M", device.id, device.profile.billing.measure)
+        for device in plant.devices
+        if device.profile.billing is not None
+    }
+
+
 def points_of_room(arguments: argparse.Namespace, room: str) -> list[str]:
     """Return the supply points of a room of the plant of `--config`. Refused "room.unknown", "room.ambiguous"."""
     from config.rooms import points_of_room
