@@ -61,33 +61,53 @@ class Aside:
         self._lines = lines
         self._stations = stations
         self._take = take
-        self._asking = False
+        self._asked: Station | None = None  # whose turn it is
         self._repeated = False
         self._main_only = lines.shared  # or the gateway refuses a second connection
         self._fence_ns = int(lines.main.fence_s * NS_PER_S)
         missed_ns = int(gateway.timeout_s * NS_PER_S) + self._fence_ns
         self.share = Share(FREE_LOOKS * missed_ns if lines.shared else 0)
+        self._returns = Share(
+            FREE_LOOKS * missed_ns
+        )  # for what fails in the cycle of a line with a probe line beside it
+        self._overtime_ns = 0  # of fences that are paid
 
     def look(self) -> None:
         """Ask one device that is left out, if one is due and its share of time allows it."""
-        if self._asking or self._lines.main.state is not State.UP:
+        if self._asked is not None or self._lines.main.state is not State.UP:
             return
         now = self._clock.mono_ns()
+        self._pay_overtime(now)
         due = [station for station in self._stations if station.aside and station.due_ns <= now]
-        if due and not self.share.allows(now) and not all(station.aside for station in self._stations):
-            # the share protects the living; over a line of their own the first looks at a missed device cost nobody
-            due = [] if self._lines.shared else [station for station in due if 0 < station.misses < MISSES_LOST]
+        if not all(station.aside for station in self._stations):  # the share protects the living
+            due = [station for station in due if self._may_be_asked(station, now)]
         if not due:
             return
         station = min(due, key=lambda station: station.due_ns)
-        station.turn = (0,) if station.misses else station.agenda.due(now)
+        station.turn = self._turn_of(station, now)
         if not station.turn:
             station.due_ns = now + int(IDLE_S * NS_PER_S)
             return
-        self._asking = True
+        self._asked = station
+        station.probation |= station.misses > 0 and not self._main_only
         line = self._lines.main if self._main_only else self._lines.probe
         line.open()
         self._ask(station, line, 0)
+
+    def _may_be_asked(self, station: Station, now_ns: int) -> bool:
+        """Tell whether the share of time allows it; over a line of its own the first looks cost nobody."""
+        if self._lines.shared:
+            return self.share.allows(now_ns)
+        if self._main_only:
+            return self.share.allows(now_ns) and self._returns.allows(now_ns)
+        return station.probation or 0 < station.misses < MISSES_LOST or self.share.allows(now_ns)
+
+    def _turn_of(self, station: Station, now_ns: int) -> tuple[int, ...]:
+        """Return what a device is asked: over a line of its own everything, before it may return to the cycle."""
+        if not station.misses:
+            return station.agenda.due(now_ns)
+        rest = () if self._main_only else station.agenda.due(now_ns)
+        return (0, *(block for block in rest if block != 0))
 
     def _ask(self, station: Station, line: Line, step: int) -> None:
         def done(outcome: Outcome, elapsed_ns: int) -> None:
@@ -101,7 +121,7 @@ class Aside:
         """Go on with the next block of a slow device, or end its turn."""
         main = self._lines.main
         if main.state is State.CLOSED:
-            self._asking = False
+            self._asked = None
             return
         if isinstance(outcome, Silence) and outcome.reason not in FAULTS_OF[line is main]:
             self._end()
@@ -117,6 +137,7 @@ class Aside:
                 self._ask(station, line, step + 1)
                 return
         self._end()
+        station.probation = self._is_unpaid(station)
         self._settle(station, elapsed_ns)
 
     def _may_be_old(self, station: Station, outcome: Outcome) -> bool:
@@ -129,8 +150,13 @@ class Aside:
         self._repeated = first
         return first
 
+    def _is_unpaid(self, station: Station) -> bool:
+        """Tell whether a device that answers aside has to wait until what it cost the others in the cycle is paid."""
+        alone = self._lines.shared or self._main_only
+        return not alone and not station.misses and not self._returns.allows(self._clock.mono_ns())
+
     def _end(self) -> None:
-        self._asking = False
+        self._asked = None
         if not self._lines.shared:
             self._lines.probe.close()
 
@@ -144,6 +170,10 @@ class Aside:
         if station.slow:
             self.judge(station, crowded=True)
             return
+        if station.probation:
+            station.due_ns = now + int(self._gateway.period_s * NS_PER_S)
+            self.look()
+            return
         if not self._lines.shared:
             self.share.forgive()
         for other in self._stations:  # what came back with it (a repaired line) need not wait
@@ -151,10 +181,23 @@ class Aside:
                 other.due_ns = min(other.due_ns, now)
         self.look()
 
-    def missed(self, elapsed_ns: int, fenced: bool) -> None:
+    def missed(self, station: Station, elapsed_ns: int, fenced: bool) -> None:
         """Pay for a poll that gave nothing, where it took the time of others."""
+        now = self._clock.mono_ns()
         if self._lines.shared:
-            self.share.spend(elapsed_ns + (self._fence_ns if fenced else 0), self._clock.mono_ns())
+            self.share.spend(elapsed_ns + (self._fence_ns if fenced else 0), now)
+        elif station is not self._asked or self._main_only:
+            self._returns.spend(elapsed_ns, now)
+
+    def forgive(self) -> None:
+        """Take what failed in the cycle as paid: it was the gateway."""
+        self._returns.forgive()
+
+    def _pay_overtime(self, now_ns: int) -> None:
+        """Pay for what fences took beyond the silence that `missed` paid for."""
+        before, self._overtime_ns = self._overtime_ns, self._lines.main.figures.overtime_ns
+        if self._overtime_ns != before:
+            self.share.spend(self._overtime_ns - before, now_ns)
 
     def judge(self, station: Station, crowded: bool) -> None:
         """Leave a device out that thinks for much longer than its neighbours, or take it back.

@@ -58,9 +58,11 @@ class _Fence:
 
     part: Exchange
     scanner: Scanner
+    from_ns: int
     quiet_ns: int  # silence that proves that nothing comes any more
     owed_ns: int  # until when the answer may come at all, on a line that was quiet
     last_ns: int  # when the line is used again whatever comes
+    searched: int = 0  # bytes
 
 
 class BusLine:
@@ -133,6 +135,9 @@ class BusLine:
             done(Silence("not connected", False), 0)
             return
         queue = self._urgent if urgent else self._normal
+        if len(queue) >= QUEUE_MAX and urgent:  # of many commands at once the last ones fail, each for itself
+            done(Silence("too many wait", False), 0)
+            return
         if len(queue) >= QUEUE_MAX:
             raise OverflowError(f"more than {QUEUE_MAX} requests wait for {self._link.name}")
         queue.append(_Pending(question, done, int(timeout_s * NS_PER_S) or self._timeout_ns))
@@ -152,7 +157,7 @@ class BusLine:
         if left_ns > 0:
             self._wake_in(left_ns)
             return
-        self._fence = None
+        self._lift_fence()
         pending = (self._urgent or self._normal).popleft()
         pending.sends += 1
         self._send(pending, pending.exchange, self._clock.mono_ns())
@@ -214,7 +219,8 @@ class BusLine:
             self._stray(data)
             return
         flying.heard_ns = self._clock.mono_ns()
-        flying.received = (flying.received + data)[:FRAME_MAX]
+        data = data[: FRAME_MAX - len(flying.received)]  # behind so much noise nobody looks for an answer
+        flying.received += data
         for item in flying.scanner.feed(data):
             if self._flying is not flying:  # the answer is complete, and this is behind it
                 self.figures.unsolicited += 1
@@ -263,13 +269,21 @@ class BusLine:
             self._free_from_ns = max(self._free_from_ns, min(now + self._gap_ns, patient_until_ns))
             return
         self._free_from_ns = min(max(self._free_from_ns, now + fence.quiet_ns), fence.last_ns)
+        data = data[: max(0, FRAME_MAX - fence.searched)]
+        fence.searched += len(data)
         for item in fence.scanner.feed(data):
             if not isinstance(item, Violation) and fence.part.judge(item) is not None:
                 self.figures.unsolicited += 1
-                self._fence = None
                 self._free_from_ns = now + self._gap_ns
+                self._lift_fence()
                 break
         self._pump()
+
+    def _lift_fence(self) -> None:
+        """Serve everybody again, from `_free_from_ns` on."""
+        fence, self._fence = self._fence, None
+        if fence is not None:
+            self.figures.overtime_ns += max(0, self._free_from_ns - fence.from_ns - fence.quiet_ns)
 
     # -- the end of a transaction
 
@@ -315,8 +329,9 @@ class BusLine:
     def _raise_fence(self, flying: _Transaction) -> _Fence:
         """Let nobody be asked until the answer to a given-up question has come or cannot come any more."""
         quiet_ns = max(int(FENCE_TIMEOUTS * flying.pending.timeout_ns), self._gap_ns)
-        last_ns = self._clock.mono_ns() + int(FENCE_S_MAX * NS_PER_S)
-        self._fence = _Fence(flying.part, flying.scanner, quiet_ns, flying.first_by_ns + quiet_ns, last_ns)
+        now = self._clock.mono_ns()
+        last_ns = now + int(FENCE_S_MAX * NS_PER_S)
+        self._fence = _Fence(flying.part, flying.scanner, now, quiet_ns, flying.first_by_ns + quiet_ns, last_ns)
         return self._fence
 
     # -- the link
@@ -328,6 +343,7 @@ class BusLine:
         self._free_from_ns = now + self._gap_ns
         if self._fence is not None:
             self._fence.scanner = self._fence.part.scanner()
+            self._fence.from_ns = now
             self._fence.last_ns = now + int(FENCE_S_MAX * NS_PER_S)
             self._free_from_ns = max(now + self._fence.quiet_ns, self._fence.owed_ns)
         self._on_up()

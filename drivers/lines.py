@@ -43,6 +43,7 @@ class LineFigures:
     fences: int = 0
     unsolicited: int = 0  # frames nobody asked for, or not any more
     busy_ns: int = 0  # time the line was taken, from sending to the end
+    overtime_ns: int = 0  # time that fences lasted beyond their silence, because bytes went on coming
     violations: Counter[str] = field(default_factory=Counter)
     tolerated: Counter[str] = field(default_factory=Counter)  # deviations of right answers, by name
 

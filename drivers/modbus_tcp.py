@@ -164,6 +164,9 @@ class Line:
             done(Silence("not connected", False), 0)
             return
         queue = self._urgent if urgent else self._normal
+        if len(queue) >= QUEUE_MAX and urgent:  # of many commands at once the last ones fail, each for itself
+            done(Silence("too many wait", False), 0)
+            return
         if len(queue) >= QUEUE_MAX:
             raise OverflowError(f"more than {QUEUE_MAX} requests wait for {self._host}:{self._port}")
         queue.append(Pending(request, done))

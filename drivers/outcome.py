@@ -53,7 +53,7 @@ class Violation:
 class Silence:
     """No judged answer came. `sent`: the request may have reached the device."""
 
-    reason: Literal["timeout", "lost", "not connected", "closed"]
+    reason: Literal["timeout", "lost", "not connected", "closed", "too many wait"]
     sent: bool
 
 

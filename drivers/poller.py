@@ -296,7 +296,7 @@ class GatewayPoller:
             if self._silences >= self._silent_after:
                 self._silent()
         elif outcome.reason == "lost":
-            self._miss(station, "the connection ended whenever it was asked", elapsed_ns)
+            self._miss(station, "the connection ended whenever it was asked", elapsed_ns, fenced=True)
         else:
             station.agenda.unanswered(block, self._clock.mono_ns())
         return Then.STOP  # without a connection it is nobody's miss: the line reports it when the gateway stays away
@@ -306,7 +306,7 @@ class GatewayPoller:
         if not isinstance(outcome, Silence):
             return self._take(station, block, outcome, elapsed_ns)
         self._note(station.number, outcome, elapsed_ns)
-        self._miss(station, "no answer in time", elapsed_ns, fenced=outcome.reason == "timeout")
+        self._miss(station, "no answer in time", elapsed_ns, fenced=True)
         return Then.STOP
 
     def _take_exception(self, station: Station, block: int, reply: ExceptionReply, elapsed_ns: int) -> Then:
@@ -357,7 +357,7 @@ class GatewayPoller:
         cost_ns: what it cost the line; fenced: and the fence that follows it.
         """
         station.misses += 1
-        self._aside.missed(cost_ns, fenced)
+        self._aside.missed(station, cost_ns, fenced)
         self._tags.error(station.number)
         longest_s = BACKOFF_MAX_S if self._online else RECONNECT_MAX_S
         backoff_s = min(BACKOFF_FIRST_S * 2 ** min(station.misses - 1, 10), longest_s)
@@ -437,6 +437,7 @@ class GatewayPoller:
         if self._polls is not None:
             self._polls.tell(False)
         self._tags.gateway_online(True)
+        self._aside.forgive()
         logger.info("gateway {}: answers", self._gateway.id)
         for station in self._stations.values():
             if was_lost:

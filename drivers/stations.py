@@ -24,6 +24,7 @@ class Station:
     took_ns: int = 0  # what the answers of this turn cost beyond their time on the wire
     delay_ns: int = 0  # the longest of them
     slow: bool = False  # left out of the cycle, because it holds the others up
+    probation: bool = False  # left out until a whole turn aside was good, and its failures in the cycle are paid for
     misses: int = 0  # consecutive; 0 = polled in the cycle, else probed
     missed_ns: int = 0  # monotonic time of the first of them
     due_ns: int = 0  # when a device that is left out is asked next
@@ -39,7 +40,7 @@ class Station:
     @property
     def aside(self) -> bool:
         """Tell whether it is left out of the cycle."""
-        return self.slow or self.misses > 0
+        return self.slow or self.probation or self.misses > 0
 
     def answered(self, step: int, elapsed_ns: int) -> None:
         """Add up how long it thought about the questions of its turn."""

@@ -31,6 +31,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{who}: the line is down, nothing was sent. Check power, network and port of the gateway",
     ),
     "closed": ("{who}: 线路已关闭", "{who}: the line is closed"),
+    "too many wait": (
+        "{who}: 线路上排队的命令过多,未发送",
+        "{who}: too many commands wait for the line, nothing was sent",
+    ),
     "violation": (
         "{who}: {what} 的应答有误({detail})。线上可能有干扰、地址重复或波特率不符",
         "{who}: wrong reply to {what} ({detail}). Noise, two stations of one address, or another baud rate",

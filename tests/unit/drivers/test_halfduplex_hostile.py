@@ -1,104 +1,17 @@
 """What a half-duplex line does when the world around it misbehaves, second by second on a clock that the test holds."""
 
 import random
-from typing import Any
 
 import pytest
+from held_line import TIMEOUT_S, Bench
 from rtu_bus import words_of
-from twisted.internet.task import Clock as FakeReactor
 
-from drivers.device import LineFormat
-from drivers.halfduplex import BABBLE_S_MAX, FENCE_S_MAX, MUTE_MAX, BusLine
-from drivers.lines import State
+from drivers.frame_log import FRAME_MAX
+from drivers.halfduplex import BABBLE_S_MAX, FENCE_S_MAX, MUTE_MAX
+from drivers.lines import QUEUE_MAX, State
 from drivers.modbus import read_request, write_request
 from drivers.modbus_rtu import Question
-from drivers.outcome import Outcome, Reply, Silence
-
-TIMEOUT_S = 0.5
-GAP_S = 0.01
-
-
-class SteppedClock:
-    """The clock of the fake reactor."""
-
-    speed = 1
-
-    def __init__(self, reactor: FakeReactor) -> None:
-        self._reactor = reactor
-
-    def utc_ns(self) -> int:
-        return round(self._reactor.seconds() * 1e9)
-
-    def mono_ns(self) -> int:
-        return round(self._reactor.seconds() * 1e9)
-
-
-class HeldLink:
-    """A link whose connection the test holds."""
-
-    name = "held"
-
-    def __init__(self) -> None:
-        self.state = State.CLOSED
-        self.sent: list[bytes] = []
-
-    def open(self, user: BusLine) -> None:
-        self.user = user
-        self.state = State.CONNECTING
-
-    def close(self) -> None:
-        self.state = State.CLOSED
-
-    def drop(self) -> None:
-        self.state = State.CONNECTING
-
-    def suspect(self) -> None:
-        self.drop()
-
-    def write(self, data: bytes) -> None:
-        assert self.state is State.UP, "nothing is sent without a connection"
-        self.sent.append(data)
-
-    def discard_input(self) -> None:
-        pass
-
-    # what the test does to it
-
-    def up(self) -> None:
-        self.state = State.UP
-        self.user.link_up()
-
-    def lose(self) -> None:
-        self.state = State.CONNECTING
-        self.user.link_lost()
-
-
-class Bench:
-    """A line that is up, and what came of its questions."""
-
-    def __init__(self, **more: Any) -> None:
-        self.reactor = FakeReactor()
-        self.link = HeldLink()
-        form = LineFormat(19200, "N", 1)
-        self.line = BusLine(self.reactor, SteppedClock(self.reactor), self.link, form, TIMEOUT_S, GAP_S, **more)
-        self.line.open()
-        self.link.up()
-        self.pass_s(GAP_S)
-        self.outcomes: dict[str, Outcome] = {}
-
-    def ask(self, name: str, question: Any, urgent: bool = False) -> None:
-        def done(outcome: Outcome, elapsed_ns: int) -> None:
-            assert name not in self.outcomes, "done is called once"
-            self.outcomes[name] = outcome
-
-        self.line.ask(question, done, urgent)
-
-    def pass_s(self, seconds: float, step_s: float = 0.001) -> None:
-        for _ in range(round(seconds / step_s)):
-            self.reactor.advance(step_s)
-
-    def hear(self, data: bytes) -> None:
-        self.line.link_data(data)
+from drivers.outcome import Reply, Silence
 
 
 def block(address: int, unit: int = 1) -> Question:
@@ -229,6 +142,43 @@ def test_a_command_that_waits_for_a_line_that_goes_away_fails_and_is_not_sent_wh
     bench.link.up()
     bench.pass_s(2 * TIMEOUT_S + 0.1)
     assert bench.link.sent == [block(0).wire] * 2
+
+
+def test_more_commands_than_a_line_keeps_fail_each_for_itself() -> None:
+    """All supplies of a long line at once: an exception here would end the core, which carries every one of them."""
+    bench = Bench()
+    for number in range(QUEUE_MAX + 20):
+        bench.ask(f"{number}", Question(write_request(1, 6, 9, (0,))), urgent=True)
+    refused = [outcome for outcome in bench.outcomes.values() if outcome == Silence("too many wait", False)]
+    assert len(refused) == 19, "one is on the wire"
+    bench.line.close()
+    assert len(bench.outcomes) == QUEUE_MAX + 20
+
+
+def test_a_flood_costs_no_more_time_than_a_babbling_line() -> None:
+    """A peer on the network can send far more than a serial line carries, and every byte of it is searched."""
+    bench = Bench()
+    fed: list[int] = []
+
+    class Counting:
+        def feed(self, data: bytes) -> list[bytes]:
+            fed.append(len(data))
+            return []
+
+    question = block(0)
+    flood = bytes.fromhex("010364") * 20_000
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Question, "scanner", lambda self: Counting())
+        bench.ask("first", question)
+        for _ in range(20):
+            bench.hear(flood)
+            bench.pass_s(0.1, 0.05)
+    assert sum(fed) <= 2 * FRAME_MAX, "once for the answer, once for the fence"
+    bench.pass_s(FENCE_S_MAX, 0.1)
+    bench.ask("second", question)
+    bench.hear(answer(question, 7))
+    assert bench.outcomes["second"] == payload(7)
+    assert not isinstance(bench.outcomes["first"], Reply)
 
 
 class Meter:

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 from harness import Plant, seeded
-from virtual_line import FORM, QUICK_S, Answer, VirtualClock, VirtualReactor, good, right
+from virtual_line import CUT, FORM, QUICK_S, Answer, FramedReactor, VirtualClock, VirtualReactor, good, right
 
 from drivers.bus import FieldBus
 from scada.quality import GOOD
@@ -20,12 +20,22 @@ TIMEOUT_S = 1.0
 class Line:
     """A line with DEVICES meters whose unit BAD answers as told."""
 
-    def __init__(self, answer: Answer = good, without: bool = False, period_s: float = 0.1) -> None:
-        self.reactor = VirtualReactor(dict.fromkeys(range(1, DEVICES + 1), good) | {BAD: answer})
+    def __init__(
+        self,
+        answer: Answer = good,
+        without: bool = False,
+        period_s: float = 0.1,
+        timeout_s: float = TIMEOUT_S,
+        framed: bool = False,
+    ) -> None:
+        """framed: behind a Modbus TCP gateway, which takes a second connection."""
+        answers = dict.fromkeys(range(1, DEVICES + 1), good) | {BAD: answer}
+        self.reactor = FramedReactor(answers) if framed else VirtualReactor(answers)
         self.plant = Plant(DEVICES)
         self.plant.clock = VirtualClock(self.reactor)  # type: ignore[assignment]
         devices = [device for device in self.plant.devices if not (without and device.unit == BAD)]
-        gateway = self.plant.gateway(1, transport="tcp", timeout_s=TIMEOUT_S, period_s=period_s, line=FORM)
+        transport = "modbus-tcp" if framed else "tcp"
+        gateway = self.plant.gateway(1, transport=transport, timeout_s=timeout_s, period_s=period_s, line=FORM)
         self.bus = FieldBus(self.reactor, self.plant.clock, [gateway], devices, self.plant.stage, seeded())
         self.bus.start()
 
@@ -54,14 +64,40 @@ def too_late(request: bytes) -> tuple[float, bytes]:
     return 1.5 * TIMEOUT_S, right(request)
 
 
+def babbling(request: bytes) -> tuple[float, bytes, float]:
+    """Its transmitter hangs: the fence behind its time-out lasts as long as anything comes."""
+    return QUICK_S, bytes(50), 0.2
+
+
+def cutting(request: bytes) -> tuple[float, bytes]:
+    """Its gateway stumbles over its answer and hangs up."""
+    return QUICK_S, CUT
+
+
 def every_second_time() -> Answer:
     turns = count()
     return lambda request: good(request) if next(turns) % 2 else dead(request)
 
 
+def two_of_three() -> Answer:
+    """It answers everything that it is asked aside, and the first question in the cycle not."""
+    turns = count()
+    return lambda request: good(request) if next(turns) % 3 else dead(request)
+
+
 def deaf_to_one_block(request: bytes) -> tuple[float, bytes]:
     """It answers the question by which a lost device is probed, and not the other one."""
     return good(request) if request[2:4] == b"\0\0" else dead(request)
+
+
+BAD_ANSWERS = [
+    pytest.param(lambda: dead, id="dead"),
+    pytest.param(lambda: slow, id="slow"),
+    pytest.param(lambda: lying, id="lying"),
+    pytest.param(lambda: too_late, id="answers after the time-out"),
+    pytest.param(every_second_time, id="answers every second time"),
+    pytest.param(lambda: deaf_to_one_block, id="deaf to one question"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +106,40 @@ def undisturbed() -> float:
     return Line().run()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param(lambda: dead, id="dead"),
-        pytest.param(lambda: slow, id="slow"),
-        pytest.param(lambda: lying, id="lying"),
-        pytest.param(lambda: too_late, id="answers after the time-out"),
-        pytest.param(every_second_time, id="answers every second time"),
-        pytest.param(lambda: deaf_to_one_block, id="deaf to one question"),
-    ],
-)
+@pytest.mark.parametrize("answer", BAD_ANSWERS)
 def test_a_bad_device_delays_no_other_by_more_than_5_percent(answer: Callable[[], Answer], undisturbed: float) -> None:
     line = Line(answer())
     assert line.run() >= 0.95 * undisturbed
     assert line.reactor.asked[BAD] >= 15, "it is not forgotten"
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll Modbus TCP without compiled code, which reads real sockets only."""
+    monkeypatch.setattr("drivers.bus.engine_for", lambda *_: None)
+
+
+@pytest.mark.parametrize("answer", [*BAD_ANSWERS, pytest.param(two_of_three, id="answers two of three")])
+@pytest.mark.usefixtures("no_engine")
+def test_a_bad_device_behind_a_modbus_tcp_gateway_delays_no_other_by_more_than_5_percent(
+    answer: Callable[[], Answer],
+) -> None:
+    quiet = Line(framed=True).run()
+    line = Line(answer(), framed=True)
+    assert line.run() >= 0.95 * quiet
+    assert line.reactor.asked[BAD] >= 15, "it is not forgotten"
+
+
+def test_a_device_that_goes_on_babbling_pays_for_the_fence_that_it_prolongs(undisturbed: float) -> None:
+    line = Line(babbling)
+    assert line.run() >= 0.95 * undisturbed
+    assert line.reactor.asked[BAD] >= 4, "it is not forgotten"
+
+
+def test_a_device_that_breaks_the_connection_pays_for_the_fence_that_follows(undisturbed: float) -> None:
+    line = Line(cutting, timeout_s=3.0)
+    assert line.run() >= 0.95 * undisturbed
+    assert line.reactor.asked[BAD] >= 6, "it is not forgotten"
 
 
 def test_a_dead_device_costs_5_percent_even_against_a_line_without_it() -> None:

@@ -16,9 +16,11 @@ from scada.clock import NS_PER_S
 
 FORM = LineFormat(9600, "E", 1)
 QUICK_S = 0.03  # how long a good meter thinks
+CUT = b"cut"  # instead of a reply: the gateway ends the connection
 EPOCH_NS = 1_760_000_000 * NS_PER_S
 
-Answer = Callable[[bytes], tuple[float, bytes]]  # request -> how long it is thought about, and the reply
+# request -> how long it is thought about, the reply, and the pause before each further byte of it
+Answer = Callable[[bytes], tuple[float, bytes] | tuple[float, bytes, float]]
 
 
 def right(request: bytes) -> bytes:
@@ -55,6 +57,10 @@ class _Transport:
     def write(self, data: bytes) -> None:
         self.reactor.hear(self.wire, data)
 
+    def writeSomeData(self, data: bytes) -> int:
+        self.reactor.hear(self.wire, data)
+        return len(data)
+
     def recv(self, size: int) -> bytes:
         raise BlockingIOError
 
@@ -67,6 +73,17 @@ class _Transport:
 
     def abortConnection(self) -> None:
         self.reactor.callLater(0, self.wire.connectionLost)
+
+
+class _Connector:
+    """One attempt to connect."""
+
+    def __init__(self, attempt: Any) -> None:
+        self._attempt = attempt
+
+    def disconnect(self) -> None:
+        if self._attempt.active():
+            self._attempt.cancel()
 
 
 class VirtualReactor(Clock):  # type: ignore[misc]
@@ -84,8 +101,7 @@ class VirtualReactor(Clock):  # type: ignore[misc]
             wire.transport = _Transport(self, wire)
             wire.connectionMade()
 
-        self.callLater(0, made)
-        return factory
+        return _Connector(self.callLater(0, made))
 
     def hear(self, wire: Any, request: bytes) -> None:
         """Carry a question to its meter and the answer back, at the speed of the line."""
@@ -93,9 +109,15 @@ class VirtualReactor(Clock):  # type: ignore[misc]
         self.asked[unit] += 1
         if request[2:4] == b"\0\0":
             self.first_asked_s.setdefault(unit, []).append(self.seconds())
-        thinks_s, reply = self.answers[unit](request)
-        if reply:
-            spent_s = (len(request) + len(reply)) * FORM.char_s + thinks_s
+        thinks_s, reply, *pauses_s = self.answers[unit](request)
+        if reply == CUT:
+            self.callLater(thinks_s, wire.connectionLost)
+            return
+        spent_s = (len(request) + len(reply)) * FORM.char_s + thinks_s
+        if pauses_s:
+            for at in range(len(reply)):
+                self.callLater(spent_s + at * pauses_s[0], wire.dataReceived, reply[at : at + 1])
+        elif reply:
             self.callLater(spent_s, wire.dataReceived, reply)
 
     def run_for(self, seconds: float) -> None:
@@ -107,3 +129,19 @@ class VirtualReactor(Clock):  # type: ignore[misc]
                 break
             self.advance(max(0.0, due - self.seconds()))
         self.advance(end - self.seconds())
+
+
+class FramedReactor(VirtualReactor):
+    """The same with a gateway that takes Modbus TCP frames, over as many connections as it is given."""
+
+    def hear(self, wire: Any, data: bytes) -> None:
+        for at in range(0, len(data), 12):  # every request of these tests is a read
+            self._answer(wire, data[at : at + 12])
+
+    def _answer(self, wire: Any, frame: bytes) -> None:
+        unit = frame[6]
+        self.asked[unit] += 1
+        thinks_s, reply, *_ = self.answers[unit](with_crc(frame[6:]))
+        if reply:
+            body = reply[:-2]
+            self.callLater(thinks_s, wire.dataReceived, frame[:4] + struct.pack(">H", len(body)) + body)
