@@ -158,6 +158,15 @@ def test_a_peer_that_has_gone_when_the_cycle_begins_is_no_fault_of_a_device(benc
     assert bench.outcomes == [Reply(b"\0\x10\0\0"), Reply(b"\0\x20\0\0")]
 
 
+def test_a_cycle_that_begins_without_a_connection_goes_on_when_there_is_one(bench: AlikeBench) -> None:
+    bench.line.fence()
+    assert bench.begin([0], [1]) == []
+    bench.reactor.advance(15)
+    bench.connect()
+    bench.play(b"".join(map(right, bench.requests())))
+    assert bench.cycles == 1
+
+
 def test_transaction_ids_wrap_while_eight_fly(bench: AlikeBench) -> None:
     bench.reading.tables.conns[0, col.C_NEXT] = 0xFFFD
     polls = bench.begin(*[[slot] for slot in range(len(PLACES))])
