@@ -84,7 +84,7 @@ class IdentityWatch:
         right = (self._seen[:, None] == self._expected).any(axis=1)
         wrong = (self._seen_ns > 0) & ~right
         double = right & np.isin(self._seen, self._seen[wrong])
-        unread = ~fresh & np.isin(staged.tag_quality[self._rows], UNREADABLE)
+        unread = np.isin(staged.tag_quality[self._rows], UNREADABLE)  # also at a later look: by another model, perhaps
         state: Ints = np.select([wrong, double, unread], [WRONG, DOUBLE, UNREAD], NONE).astype(np.int64)
         trusted = fresh & (state == NONE)
         since_ns = np.where(new, self._seen_ns, utc_ns)  # what was read before may be another meter's

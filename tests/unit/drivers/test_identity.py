@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import ENERGY_AT, METER, ROWS_EACH, FakeGateway, Plant, register, seeded, until
+from harness import ENERGY_AT, METER, ROWS_EACH, FakeGateway, Plant, honest, register, seeded, until
 
 from billing_core.engine import BillingEngine
 from billing_core.points import AccountSpec, PointSpec
@@ -201,6 +201,27 @@ def test_a_number_that_is_refused_is_told(reactor_loop: Any, monkeypatch: pytest
             setup.gateway.react = refuse
             await setup.becomes(0, UNREAD, charged=False)
             await until(lambda: setup.plant.quality(0) == GOOD, "what it measures is shown all the same")
+
+    reactor_loop.run(story())
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_model_that_refuses_its_number_at_the_hourly_read_is_not_charged(reactor_loop: Any) -> None:
+    """It took the place of ours without a moment's interruption, and has no such register."""
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 1) as setup:
+            await setup.becomes(0, NONE, charged=True)
+
+            async def refuse(gateway: FakeGateway, frame: bytes, writer: Any) -> bytes:
+                refused = frame[8:10] == NUMBER_AT.to_bytes(2, "big")
+                return frame[:4] + bytes((0, 3, frame[6], frame[7] | 0x80, 2)) if refused else gateway.answer(frame)
+
+            setup.gateway.react = refuse
+            setup.bus.identity._ask_again(setup.plant.devices[0])  # the hour has passed
+            await setup.becomes(0, UNREAD, charged=False)
+            setup.gateway.react = honest
+            await setup.becomes(0, NONE, charged=True)
 
     reactor_loop.run(story())
 
