@@ -194,11 +194,12 @@ class Seat:
             self.stands = False
         if event[col.E_LIFE] == self._life and self._fd != NOBODY:
             self._takers[kind](event, frame)
-            return
-        pending = self._pending(event) if kind in (col.FRAME, col.LATE) else None
-        if pending is not None:
-            self._line.lost(pending)
-        self._end_if_done()
+        else:
+            pending = self._pending(event) if kind in (col.FRAME, col.LATE) else None
+            if pending is not None:
+                self._line.lost(pending)
+        if self._fd == NOBODY:
+            self._end_if_done()  # who reads the next byte of a connection sees the end; this one has no next byte
 
     def _take_good(self, event: list[int], frame: bytes) -> None:
         assert self._client is not None

@@ -145,6 +145,29 @@ def test_a_gateway_with_one_connection_is_probed_over_it(reactor_loop: Any) -> N
     reactor_loop.run(story())
 
 
+def test_a_gateway_whose_newest_connection_ends_the_others_serves_the_good_and_finds_the_lost(
+    reactor_loop: Any,
+) -> None:
+    """Every look at the dead meter ends the main connection; the good one is polled on, the other found again."""
+    mute = True
+
+    async def newest_only(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:
+        for other in gateway.open - {writer}:
+            other.transport.abort()
+        return b"" if frame[6] == 2 and mute else gateway.answer(frame)
+
+    async def story() -> None:
+        nonlocal mute
+        async with running(reactor_loop.reactor, 2, newest_only, period_s=0.02, timeout_s=0.1) as at:
+            await at.good(0)
+            before = at.asked(1)
+            await until(lambda: at.asked(1) > before + 100, "the good one is polled")
+            mute = False
+            await at.good(0, 1)
+
+    reactor_loop.run(story())
+
+
 @pytest.mark.parametrize("code", [0x0A, 0x0B])
 def test_a_slave_the_gateway_cannot_reach_is_missed_without_a_fence(reactor_loop: Any, code: int) -> None:
     async def react(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:

@@ -252,3 +252,48 @@ def test_a_dtu_that_stays_away_is_reported(reactor_loop: Any, free_port: int, mo
             assert askers["a"].downs[0] == "the DTU did not dial in"
 
     reactor_loop.run(story())
+
+
+def test_a_dtu_that_dials_again_in_the_middle_of_an_answer_is_asked_again(reactor_loop: Any, free_port: int) -> None:
+    """Half the answer came over the old connection, the other half comes over the new one, behind the registration."""
+
+    async def story() -> None:
+        async with dialled(reactor_loop.reactor, free_port, a=b"DTU-A") as (_, askers):
+            old, new = Dtu(free_port), Dtu(free_port)
+            await old.dial(b"DTU-A")
+            await askers["a"].up()
+            answer = askers["a"].ask(ask_of(1))
+            frame = await old.reader.readexactly(8)
+            whole = words_of(frame, 7)
+            old.writer.write(whole[:4])
+            await old.writer.drain()
+            await asyncio.sleep(0.02)
+            await new.dial(b"DTU-A" + whole[4:])
+            await new.serve(1)
+            assert await answer == payload(100), "the answer to the second sending, not two halves"
+            new.hang_up()
+            old.hang_up()
+
+    reactor_loop.run(story())
+
+
+def test_two_dtus_with_one_registration_leave_the_line_usable_when_one_goes(reactor_loop: Any, free_port: int) -> None:
+    """They throw each other out; no question of the line is lost for ever, and no answer is mixed of both."""
+
+    async def story() -> None:
+        async with dialled(reactor_loop.reactor, free_port, a=b"DTU-A") as (_, askers):
+            outcomes = []
+            for turn in range(12):
+                dtu = Dtu(free_port)
+                await dtu.dial(b"DTU-A")
+                await askers["a"].up()
+                outcomes.append(askers["a"].ask(ask_of(1)))
+                if turn % 3 == 0:
+                    dtu.writer.write(words_of(ask_of(1).wire, 7)[:3])
+            await dtu.serve(len(outcomes))
+            told = await asyncio.gather(*outcomes)
+            assert told[-1] == payload(100)
+            assert {outcome.payload for outcome in told if isinstance(outcome, Reply)} == {payload(100).payload}
+            dtu.hang_up()
+
+    reactor_loop.run(story())

@@ -70,6 +70,26 @@ def lie(request: bytes) -> bytes:
     return reply(request, b"\x03\x04" + bytes(4), unit=UNIT + 1)
 
 
+@pytest.mark.parametrize("behind", [b"\0\0\0\7\0\6rubbish", bytes(6) + b"rubbish"], ids=["protocol", "length"])
+def test_a_cycle_ends_although_the_stream_breaks_right_behind_its_last_answer(bench: AlikeBench, behind: bytes) -> None:
+    """Nothing of it is left to be asked or in flight; if nobody ended it, the gateway would never be polled again."""
+    (poll,) = bench.begin([0])
+    bench.play(right(poll) + behind)
+    assert bench.transport.aborted
+    assert bench.cycles == 1
+    assert bench.payload(0) == b"\0\x10\0\0"
+
+
+def test_a_cycle_ends_although_a_command_is_lied_to_right_behind_its_last_answer(bench: AlikeBench) -> None:
+    told: list[Outcome] = []
+    (poll,) = bench.begin([0])
+    bench.command(told)
+    (written,) = bench.requests()
+    bench.play(right(poll) + lie(written))
+    assert told == [Violation("unit")]
+    assert bench.cycles == 1
+
+
 def test_a_command_whose_answer_stands_behind_a_lie_is_told_as_lost(bench: AlikeBench) -> None:
     told: list[Outcome] = []
     polls = bench.begin([0], [1])
