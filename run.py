@@ -121,6 +121,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line. Words of a command may stand among its options, which argparse alone does not allow."""
+    top = parser()
+    args, left = top.parse_known_args(arguments, argparse.Namespace(**DEFAULTS))
+    if left and (any(word.startswith("-") for word in left) or not getattr(args, "many_words", False)):
+        top.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        args.words += left
+    return args
+
+
 def _with_subparsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     yield parser
     for action in parser._subparsers._group_actions if parser._subparsers else ():
@@ -141,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    args = parser().parse_args(arguments, argparse.Namespace(**DEFAULTS))
+    args = parsed(arguments)
     if not 1 <= args.demo_speed <= 86_400:
         print("--demo-speed: 1 to 86400 (a day in a second)", file=sys.stderr)
         return EXIT_CONFIGURATION

@@ -6,9 +6,10 @@ Rule: bytes and judged outcomes only; protocols are the question's matter, peopl
 """
 
 import contextlib
+import errno
+import os
 import select
 import socket
-import termios
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from drivers.dialects import Question
 from drivers.frame_log import Entry, outcome_text
 from drivers.masking import masked
 from drivers.outcome import Continue, Exchange, Outcome, Reply, Silence, Violation
+from drivers.serial_setup import open_port, reason_of
 from scada.errors import WattkeeperError
 
 CONNECT_S: Final = 3.0  # two SYN retransmissions of a lossy network fit in
@@ -27,7 +29,7 @@ CHUNK_BYTES: Final = 4096
 PAUSE_S: Final = 0.5  # DL/T 645-2007: at most 500 ms between two bytes of one frame
 GAP_S: Final = 0.03  # silence between two transactions of one bus: more than 3.5 characters at 1200 baud
 LATE_S: Final = 1.0  # what a device answers after its time-out is waited for so long, or until the line is silent
-NS_PER_S: Final = 1_000_000_000
+HELD: Final = (errno.EBUSY, errno.EWOULDBLOCK)
 
 
 class Stream(Protocol):
@@ -73,27 +75,24 @@ class SerialStream:
     """A serial port, for this process alone."""
 
     def __init__(self, gateway: Gateway) -> None:
-        import serial
-
-        line = gateway.line
-        self._port: Any = serial.Serial(
-            gateway.path, line.baud, bytesize=8, parity=line.parity, stopbits=line.stop_bits, timeout=0, exclusive=True
-        )
+        self._fd = open_port(gateway.path, gateway.line)
 
     def write(self, data: bytes) -> None:
-        self._port.write(data)
-        try:
-            self._port.flush()
-        except termios.error as error:  # which is no OSError: the adapter was pulled out
-            raise OSError(*error.args) from error
+        while data:
+            select.select([], [self._fd], [], PAUSE_S)
+            data = data[os.write(self._fd, data) :]
 
     def read(self, timeout_s: float) -> bytes:
-        self._port.timeout = max(timeout_s, 0.0)
-        first: bytes = self._port.read(1)
-        return first + self._port.read(self._port.in_waiting) if first else b""
+        ready, _, _ = select.select([self._fd], [], [], max(timeout_s, 0.0))
+        if not ready:
+            return b""
+        data = os.read(self._fd, CHUNK_BYTES)
+        if not data:
+            raise OSError(errno.EIO, "the port hung up")
+        return data
 
     def close(self) -> None:
-        self._port.close()
+        os.close(self._fd)
 
 
 def open_stream(gateway: Gateway) -> Stream:
@@ -102,16 +101,15 @@ def open_stream(gateway: Gateway) -> Stream:
         raise WattkeeperError(f"{gateway.id}: its meters dial in to the core; start the core and ask through it")
     try:
         return SerialStream(gateway) if gateway.transport == "serial" else TcpStream(gateway.host, gateway.port)
-    except ValueError as error:  # pyserial: a parameter that the port does not know
-        raise WattkeeperError(f"{where(gateway)} cannot be opened: {error}") from error
-    except OSError as error:  # pyserial's own error is one
-        raise WattkeeperError(f"{where(gateway)} cannot be opened: {_reason(error)}") from error
+    except OSError as error:
+        reason = _port_reason(error) if gateway.transport == "serial" else error.strerror or str(error)
+        raise WattkeeperError(f"{where(gateway)} cannot be opened: {reason}") from error
 
 
-def _reason(error: OSError) -> str:
-    if "exclusively lock" in str(error):
+def _port_reason(error: OSError) -> str:
+    if error.errno in HELD:
         return "another process holds it; a running core asks for you when you name a configured meter or --via"
-    return error.strerror or str(error)
+    return reason_of(error)
 
 
 def where(gateway: Gateway) -> str:

@@ -66,6 +66,7 @@ def _verb(verbs: Any, ports: Ports, name: str, text: str, run: Run) -> argparse.
 
 def _target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="TARGET NAME", help="meter, then registers / 表计编号,寄存器名")
+    parser.set_defaults(many_words=True)
     frames = parser.add_mutually_exclusive_group()
     frames.add_argument(
         "--frames", action="store_true", default=None, help="show and explain the frames / 显示并解释报文"
@@ -119,7 +120,8 @@ def _switching(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask for the last 4 digits / 不再询问表号后四位")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="password of the meter / 表计密码文件")
     parser.add_argument("--ask-password", action="store_true", help="type the password, not shown / 键入密码,不回显")
-    parser.set_defaults(frames=None, target="open" if name == "trip" else "closed", register=None, di=None)
+    parser.set_defaults(target="open" if name == "trip" else "closed", many_words=True)
+    parser.set_defaults(frames=None, register=None, di=None)
     _station(parser)
 
 

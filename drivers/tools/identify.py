@@ -56,6 +56,7 @@ def identify(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     if args.words:
         return _configured(args, ports, words)
     tried: list[str] = []
+    refused: tuple[Found, list[Entry], Session] | None = None  # it answers; perhaps it speaks another edition better
     for probe, session in _tries(args, ports, words):
         form = f"{probe.spoken} {probe.form}".strip()
         tried.append(form)
@@ -65,16 +66,29 @@ def identify(args: argparse.Namespace, ports: Ports, words: Words) -> int:
         if found is None or found.crowd:
             if found is not None and not args.json:
                 print(words("crowd"), file=sys.stderr)
-            continue
-        identity = Identity(found, entries=entries)
-        device = device_of(found, args.wake)
-        _name(session, device, identity)
-        identity.models = models(session, device, found, ports.profiles(args), quiet=args.json)
-        _print(args, identity, session, words)
-        session.close()
-        return 0
+        elif found.refused:
+            refused = refused or (found, entries, session)
+        else:
+            return _told(args, ports, words, found, entries, session)
+    if refused:
+        return _told(args, ports, words, *refused)
     print(words("nobody", tried=", ".join(dict.fromkeys(tried))), file=sys.stderr)
     return 1
+
+
+def _told(
+    args: argparse.Namespace, ports: Ports, words: Words, found: Found, entries: list[Entry], session: Session
+) -> int:
+    """Say who a station is that answered."""
+    identity = Identity(found, entries=entries)
+    device = device_of(found, args.wake)
+    try:
+        _name(session, device, identity)
+        identity.models = models(session, device, found, ports.profiles(args), quiet=args.json)
+    finally:
+        session.close()
+    _print(args, identity, session, words)
+    return 0
 
 
 def _tries(args: argparse.Namespace, ports: Ports, words: Words) -> Iterator[tuple[Probe, Session]]:

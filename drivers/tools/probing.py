@@ -63,6 +63,7 @@ class Found:
     remark: str = ""
     crowd: bool = False
     profile: str = ""  # the model that fits, when it was looked for
+    refused: bool = False  # it answers, and does not know the question: perhaps it speaks the other edition
 
     @property
     def key(self) -> tuple[str, str, int, str]:
@@ -132,7 +133,7 @@ def _found(probe: Probe, outcome: Outcome, received: bytes) -> Found | None:
     if probe.spoken == "cjt188":
         return _cjt188_found(bare, probe, received)
     address = address_in(received)
-    return replace(bare, address=address) if address else None
+    return replace(bare, address=address, refused=isinstance(outcome, ExceptionReply)) if address else None
 
 
 def _cjt188_found(bare: Found, probe: Probe, received: bytes) -> Found | None:

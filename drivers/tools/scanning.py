@@ -51,7 +51,7 @@ def scan(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     elif console.answers(core_socket):
         keep_off(gateway, lines_of(core_socket), words)
     longest = _duration(sum(_patience_s(args, gateway, step) for step in steps))
-    print(words("scan head", where=where(gateway), steps=len(steps), longest=longest), file=sys.stderr)
+    print(words("scan head", where=args.line or where(gateway), steps=len(steps), longest=longest), file=sys.stderr)
     found: dict[Any, Found] = {}
     broken = False
     try:
@@ -199,9 +199,11 @@ def _compare(
 
 
 def keep(found: dict[Any, Found], one: Found) -> None:
-    """Note a station once, with the other protocols it answers."""
+    """Note a station once, with the other protocols it answers; by one in which it does not refuse, if there is one."""
     known = found.setdefault(one.key, one)
-    if known.spoken != one.spoken and not one.crowd:
+    if known.refused and not one.refused:
+        found[one.key] = one
+    elif known.spoken != one.spoken and not one.crowd and not one.refused:
         found[one.key] = replace(known, remark=f"{known.remark} + {one.spoken}".strip())
 
 

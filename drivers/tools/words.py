@@ -105,8 +105,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "done": ("完成", "done"),
     "password": ("表计密码(6 位,不回显): ", "Password of the meter (6 digits, not shown): "),
     "warn adhoc": (
-        "警告:绕过联锁、权限与操作日志,直接对未配置的设备操作",
-        "WARNING: past interlocks, permissions and the journal, straight to a station that is not configured",
+        "警告:绕过联锁、权限与操作日志,直接对设备操作",
+        "WARNING: past interlocks, permissions and the journal, straight to the device",
     ),
     "warn tcp": (
         "警告:核心正在使用 {line};第二个客户端可能干扰轮询,建议用 --via {line}",

@@ -19,7 +19,8 @@ from drivers.lines import State
 from drivers.modbus import write_request
 from drivers.modbus_rtu import Question
 from drivers.outcome import Reply, Silence, Violation
-from drivers.serial_port import SerialLink, open_port
+from drivers.serial_port import SerialLink
+from drivers.serial_setup import open_port
 from drivers.transports import TcpLink
 
 

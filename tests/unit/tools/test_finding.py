@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers.device import Device, Gateway, LineFormat
+from drivers.tools.probing import Found
+from drivers.tools.scanning import keep
 from scada.errors import WattkeeperError
 from tests.unit.tools.conftest import DLT645, FRAMED, SECOND, SERIAL, TCP, VALVE, WATER, Bench, Tool, free_ports
+from tests.unit.tools.conftest import OLD as OLD_METER
 
 
 def identify(tool: Tool, bench: Bench, line: str, *words: str) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def test_scan_of_a_transparent_gateway_finds_each_protocol_once(tool: Tool, benc
     words = ("--timeout", "0.2", "--units", "1-2")
     (meter,) = scan(tool, bench, TCP, *words)
     assert (meter["protocol"], meter["address"], meter["form"]) == ("dlt645-2007", DLT645, "")
-    assert meter["remark"] == "+ dlt645-1997"
+    assert meter["remark"] == ""  # it refuses the question of 1997
     (water,) = scan(tool, bench, WATER, *words)
     assert (water["protocol"], water["address"]) == ("cjt188", VALVE)
 
@@ -162,3 +166,31 @@ def test_rows_that_somebody_filled_in_are_not_overwritten(tool: Tool, bench: Ben
 def test_a_second_target_is_not_passed_over(tool: Tool) -> None:
     code, _, err = tool("meter", "identify", "e-a101", "e-a102")
     assert (code, "identify wants one meter" in err) == (1, True)
+
+
+def test_a_meter_of_1997_is_not_taken_for_one_that_refuses_in_2007() -> None:
+    refused = Found("dlt645-2007", "", address="000000000097", refused=True)
+    good = replace(refused, spoken="dlt645-1997", refused=False)
+    for order in ((refused, good), (good, refused)):
+        found: dict[Any, Found] = {}
+        for one in order:
+            keep(found, one)
+        assert list(found.values()) == [good]
+
+
+def test_a_meter_of_1997_is_scanned_and_identified(tool: Tool, known: Any, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    gateway = Gateway(TCP, "127.0.0.1", port, transport="tcp", line=LineFormat(9600, "E"))
+    meter = Device("old", TCP, 0, known["dlt645-1997"], 1, 1, {}, address=OLD_METER)
+    with Bench([gateway], [meter], tmp_path) as one:
+        words = ("--timeout", "0.3", "--units", "1", "--addresses", OLD_METER, "--models")
+        (found,) = scan(tool, one, TCP, *words)
+        assert (found["protocol"], found["profile"]) == ("dlt645-1997", "dlt645-1997")
+        said = identify(tool, one, TCP, "--timeout", "0.3")
+    assert (said["spoken"], said["address"]) == ("dlt645-1997", OLD_METER)
+
+
+def test_a_serial_port_with_parity_is_identified(tool: Tool, bench: Bench) -> None:
+    """Three protocols with parity are tried on the port before the right one without."""
+    said = identify(tool, bench, SERIAL, "--unit", "4", "--timeout", "0.1")
+    assert (said["spoken"], said["unit"], said["form"]) == ("modbus-rtu", 4, "9600 8N1")

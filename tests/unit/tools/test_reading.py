@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import termios
 from pathlib import Path
 from typing import Any
 
@@ -175,22 +174,31 @@ def test_watch_goes_on_when_the_line_comes_back(tool: Tool, bench: Bench, monkey
     assert (code, len(out.splitlines()), "Connection refused" in err) == (0, 2, True)
 
 
-@pytest.mark.parametrize("when", ["before", "while it is written"])
-def test_an_adapter_that_is_pulled_out_is_a_lost_line(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_that_is_pulled_out_is_a_lost_line() -> None:
     master, slave = os.openpty()
     line = DirectLine(Gateway("g", "", 0, timeout_s=0.2, transport="serial", path=os.ttyname(slave)))
     os.close(slave)
-
-    def gone(descriptor: int) -> None:
-        raise termios.error(5, "Input/output error")
-
     with line:
         line._ready()
-        if when == "before":
-            os.close(master)
-        else:
-            monkeypatch.setattr(termios, "tcdrain", gone)
+        os.close(master)
         question = dialect_of("modbus", False).read(StationSpec("modbus", unit=1).device(), Block(3, 0, 1, ()))
         assert line.ask(question)[0] == Silence("lost", True)
-    if when != "before":
-        os.close(master)
+
+
+@pytest.mark.parametrize("form", ["8E1", "8O2", "8E1"])
+def test_a_port_with_parity_is_read_again_and_again(tool: Tool, bench: Bench, form: str) -> None:
+    """A pseudo-terminal says EINVAL when its parity is set a second time, by one tool or the next."""
+    words = ("--unit", "4", "--profile", "hiking-dds238-2", "--format", form, "--baud", "19200")
+    for _ in range(2):
+        said = read(tool, bench, SERIAL, *words)
+        assert "12345.67" in [value["value"] for value in said["values"]]  # type: ignore[attr-defined]
+
+
+def test_names_may_stand_behind_options(tool: Tool, bench: Bench) -> None:
+    words = ("--line", bench.place(FRAMED), "VoltageL1", "--unit", "3", "--profile", "acrel-adl3000", "CurrentL1")
+    code, out, err = tool("meter", "read", *words, "--json")
+    assert code == 0, err
+    assert {value["measure"] for value in json.loads(out)["values"]} == {"VoltageL1", "CurrentL1"}
+    for wrong in (("meter", "read", "e-a101", "--nonsense"), ("meter", "frames", "e-a101", "--last", "1", "e-a102")):
+        with pytest.raises(SystemExit, match="2"):
+            tool(*wrong)
