@@ -8,10 +8,13 @@ from typing import Final
 
 from billing_core.points import AccountSpec, PointSpec
 from config.plant import Plant
+from config.tagging import COUNTER_OFFERS
+from hmi.switch_words import Kind
 from scada.tags import Tag
 
 NO_ROW: Final = -1
 CORE: Final = "core"  # owner id of the core's own tags
+TARGETS: Final = ("open", "closed")  # of a switch, as the link names them; the first interrupts
 
 # Measures in the order of preference, for what a diagram and a list show of any device.
 POWER: Final = ("ActivePowerTotal", "ThermalPower", "WaterFlow", "GasFlow", "SteamFlow")
@@ -20,6 +23,10 @@ VOLTAGE: Final = ("VoltageL1",)
 ENERGY: Final = (
     "ActiveEnergyImportTotal", "WaterVolume", "GasVolume", "SteamMass", "HeatEnergy", "CoolEnergy",
 )  # fmt: skip
+
+# What the page of a line shows of each device, beside the deviation of its clock, whose measure the profile names.
+LINE_METER_MEASURES: Final = ("Online", *(offer.name for offer in COUNTER_OFFERS), "IdentityFault")
+CLOCK: Final = "clock"
 
 MOMENTS: Final = frozenset({"LastGood", "ForecastEmpty"})  # counted in UTC seconds, shown as a time of the site
 
@@ -46,6 +53,9 @@ class Lookup:
         self.points_of: dict[str, list[PointSpec]] = defaultdict(list)
         for point in plant.points:
             self.points_of[plant.accounts[point.account].id].append(point)
+        self._behind: dict[str, list[str]] = defaultdict(list)
+        for device in plant.devices:
+            self._behind[device.gateway].append(device.id)
         self._owned: dict[tuple[str, str], list[int]] = defaultdict(list)
         for row, tag in enumerate(plant.tags.tags):
             _, letter, owner, _ = tag.id.split("/")
@@ -62,6 +72,15 @@ class Lookup:
     def rows_of(self, letter: str, owner: str) -> list[int]:
         """Return every row of an owner, in image order."""
         return self._owned[letter, owner]
+
+    def behind(self, gateway_id: str) -> list[str]:
+        """Return the ids of the devices of a line."""
+        return self._behind[gateway_id]
+
+    def line_rows(self, device_id: str) -> dict[str, int]:
+        """Return column -> row of what the page of a line shows of a device; CLOCK is what its clock deviates by."""
+        rows = {name: self.row("M", device_id, name) for name in LINE_METER_MEASURES}
+        return rows | {CLOCK: self.row("M", device_id, self.devices[device_id].profile.clock)}
 
     def tag(self, row: int) -> Tag:
         return self.plant.tags.tags[row]
@@ -82,14 +101,19 @@ class Lookup:
         _, letter, owner, measure = self.tag(row).id.split("/")
         return letter == "M" and measure == self.devices[owner].profile.identity
 
-    def is_valve(self, row: int) -> bool:
-        """Tell whether a row belongs to a device that switches a valve, not a breaker."""
-        return self.is_valve_of(self.tag(row).id.split("/")[2])
+    def kind_of_row(self, row: int) -> Kind:
+        """Return what the device of a row switches."""
+        return self.kind_of(self.tag(row).id.split("/")[2])
 
-    def is_valve_of(self, device_id: str) -> bool:
-        """Tell whether a device switches a valve."""
+    def kind_of(self, device_id: str) -> Kind:
+        """Return what a device switches: a breaker or a valve; "breaker" for one that switches nothing."""
         breaker = self.breakers.get(device_id)
-        return breaker is not None and breaker.kind == "valve"
+        return breaker.kind if breaker is not None else "breaker"
+
+    def targets_of(self, breaker_id: str) -> tuple[str, ...]:
+        """Return what a page may offer for a switch: one that is closed on the spot only is never offered to be."""
+        breaker = self.breakers[breaker_id]
+        return TARGETS if breaker.remote_close and breaker.medium != "gas" else TARGETS[:1]
 
     def credit_states(self) -> tuple[str, ...]:
         """Return the credit states in the order of the image's numbers."""

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from hmi.i18n import Texts
 from hmi.lookup import MOMENTS, NO_ROW, Lookup
-from hmi.words import of_tag, symbol, word
+from hmi.words import of_tag, switch_word, symbol, word
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -35,6 +35,7 @@ class Renderer:
         """Render a template. It sees `_` (texts), `word`, `live`, `figure`, `name` and what the page hands in."""
         helpers: dict[str, Callable[..., Any]] = {
             "word": lambda group, code: word(group, code, texts),
+            "switch_word": lambda kind, group, code: switch_word(kind, group, code, texts),
             "live": lambda row, tag="span", unit=True: self._live(row, texts, tag, unit),
             "attributes": lambda row: self._attributes(row, texts),
             "figure": _figure,
@@ -60,7 +61,7 @@ class Renderer:
         shown = self._lookup.tag(row)
         if shown.kind in ("enum", "boolean"):
             return Markup('data-row="{}" data-as="words" data-words="{}"').format(
-                row, _json(of_tag(shown.name, shown.states, self._lookup.is_valve(row), texts))
+                row, _json(of_tag(shown.name, shown.states, self._lookup.kind_of_row(row), texts))
             )
         if shown.name in MOMENTS:
             return Markup('data-row="{}" data-as="moment"').format(row)

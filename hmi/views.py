@@ -27,9 +27,7 @@ LINE_MEASURES: Final = (
     "Online", "BusLoad", "CycleMs", "ShortestPeriodMs", "ResponseP95Ms", "Timeouts", "BadFrames", "Exceptions",
     "LastGood",
 )  # fmt: skip
-LINE_METER_MEASURES: Final = (
-    "Online", "ResponseP95Ms", "Requests", "Timeouts", "BadFrames", "Exceptions", "LastGood", "IdentityFault",
-)  # fmt: skip
+MS_PER_S: Final = 1000
 FRAME_MEASURES: Final = ("ScanMs", "DatabaseConnected", "LedgerBehindS", "CreditHeld")
 
 
@@ -125,7 +123,8 @@ class Views:
         tags = snapshot.columns.tags
         figures: dict[str, tuple[float | None, int]] = {}
         for gateway in self._lookup.gateways:
-            rows = [d.online_row for d in self._lookup.plant.devices if d.gateway == gateway and d.online_row != NO_ROW]
+            found = [self._lookup.row("M", device, "Online") for device in self._lookup.behind(gateway)]
+            rows = [row for row in found if row != NO_ROW]
             online = int(((tags.value[rows] == 1) & good_mask(tags.quality[rows])).sum())
             figures[f"online/{gateway}"] = (online, GOOD)
         return figures
@@ -133,13 +132,20 @@ class Views:
     def _lines(self) -> View:
         find = self._lookup.row
         rows = [find("N", gateway, name) for gateway in self._lookup.gateways for name in LINE_MEASURES]
-        return self._view(rows, figures=self._answering)
+        return self._view(rows, figures=lambda snapshot: {**self._answering(snapshot), **self._too_short(snapshot)})
+
+    def _too_short(self, snapshot: Snapshot) -> Figures:
+        """Return for each line whether its wished period is shorter than it can be."""
+        figures: dict[str, tuple[float | None, int]] = {}
+        for gateway in self._lookup.gateways.values():
+            shortest_ms = snapshot.columns.tags.value[self._lookup.row("N", gateway.id, "ShortestPeriodMs")]
+            figures[f"short/{gateway.id}"] = (int(shortest_ms > gateway.period_s * MS_PER_S), GOOD)
+        return figures
 
     def _line(self, key: str) -> View:
-        find, gateway = self._lookup.row, self._lookup.gateways[key]
-        devices = [device.id for device in self._lookup.plant.devices if device.gateway == gateway.id]
-        rows = [find("M", device, name) for device in devices for name in LINE_METER_MEASURES]
-        return self._view([*self._lookup.rows_of("N", gateway.id), *rows])
+        gateway = self._lookup.gateways[key]
+        rows = [row for device in self._lookup.behind(gateway.id) for row in self._lookup.line_rows(device).values()]
+        return self._view([*self._lookup.rows_of("N", gateway.id), *rows], figures=self._too_short)
 
     def _diagram(self, key: str) -> View:
         network = self._lookup.networks[key]

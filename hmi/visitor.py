@@ -17,6 +17,7 @@ from hmi.context import Context
 from hmi.gate import client_address
 from hmi.i18n import Texts, language_of
 from hmi.sessions import Session, allow, current
+from hmi.switch_words import Kind
 from hmi.words import refusal
 from scada.errors import DatabaseAway, Refused
 from scada.link import CoreAway
@@ -54,8 +55,11 @@ class Visitor:
         session = self.check(permission)
         return {"user": session.login, "role": session.role, "station": self.station}
 
-    def guarded(self, permission: Permission) -> Callable[[Handler], Handler]:
-        """Decorate a handler: it runs only for a live session with this permission, and its refusals are shown."""
+    def guarded(self, permission: Permission, kind: Kind = "breaker") -> Callable[[Handler], Handler]:
+        """Decorate a handler: it runs only for a live session with this permission, and its refusals are shown.
+
+        kind: of the switch that it moves, whose words a refusal takes
+        """
 
         def decorate(handler: Handler) -> Handler:
             @functools.wraps(handler)
@@ -67,14 +71,14 @@ class Visitor:
                 except (Refused, CoreAway, DatabaseAway) as error:
                     logger.info("{} ({}) was refused: {}", self.login, permission, error)
                     with client:
-                        ui.notify(self.explain(error), type="negative", position="top", timeout=8000)
+                        ui.notify(self.explain(error, kind), type="negative", position="top", timeout=8000)
 
             return run
 
         return decorate
 
-    def explain(self, error: Exception) -> str:
+    def explain(self, error: Exception, kind: Kind = "breaker") -> str:
         """Return the sentence a person reads for an error of the tree."""
         if isinstance(error, Refused):
-            return refusal(error.code, error.detail, self.texts)
+            return refusal(error.code, error.detail, self.texts, kind)
         return refusal("core.away" if isinstance(error, CoreAway) else "database.away", "", self.texts)

@@ -1,23 +1,13 @@
 """Words: what a person reads for each code and state that other packages name. Unknown codes show themselves."""
 
+import re
 from typing import Final
 
 from hmi.i18n import N_, Texts
+from hmi.switch_words import SWITCH_WORDS, Kind
 
 # group -> code -> English text
 WORDS: Final[dict[str, dict[str, str]]] = {
-    "position": {
-        "intermediate": N_("Moving"),
-        "open": N_("Open"),
-        "closed": N_("Closed"),
-        "bad": N_("Faulty"),
-    },
-    "valve": {  # the same numbers as a breaker's: closed is the position that lets flow
-        "intermediate": N_("Moving"),
-        "open": N_("Shut"),
-        "closed": N_("Flowing"),
-        "bad": N_("Faulty"),
-    },
     "command": {
         "idle": N_("No command"),
         "selected": N_("Selected"),
@@ -170,29 +160,11 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "BadSensorFailure": N_("Sensor failure"),
         "BadOutOfService": N_("Out of service"),
     },
-    "condition": {  # what must hold
-        "interlock.offline": N_("The device answers"),
-        "interlock.quality": N_("The position is read with good quality"),
-        "interlock.stale": N_("The position is fresh"),
-        "interlock.position": N_("The position is open or closed"),
-        "interlock.already": N_("It is not already in this position"),
-        "interlock.busy": N_("No other command is under way here"),
-        "interlock.protected": N_("The supply is not protected"),
-        "interlock.gas": N_("Gas is let flow on the spot only"),
-        "interlock.local-close": N_("It may be closed remotely"),
-        "interlock.tag": N_("No lock-out tag or protection trip forbids it"),
-        "interlock.discrepancy": N_("No current flows while it is open"),
-        "interlock.opened-by-itself": N_("It was opened by a command"),
-        "interlock.feeder-dead": N_("The feeder is live"),
-    },
     "refused": {  # codes of scada.errors.Refused, and what this room says itself
         "session": N_("The session has ended. Log in again."),
         "role": N_("Your role does not permit this."),
-        "breaker.unknown": N_("There is no such breaker."),
         "command.state": N_("The command has gone on already."),
         "command.journal": N_("The journal cannot be written; nothing was switched."),
-        "command.target": N_("A breaker is moved to open or closed only."),
-        "command.position": N_("A breaker is moved to open or closed only."),
         "alarm.comment-long": N_("The comment is too long."),
         "command.unknown": N_("There is no such command."),
         "command.owner": N_("The selection belongs to somebody else."),
@@ -287,6 +259,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
 }
 
 
+POSITION: Final = "Position"  # the measure that is worded by the kind of its switch
 SYMBOLS: Final = {"m3": "m³", "m3/h": "m³/h"}  # units whose configured name is not how a person writes them
 
 
@@ -306,16 +279,35 @@ def words(group: str, codes: tuple[str, ...], texts: Texts) -> list[str]:
     return [word(group, code, texts) for code in codes]
 
 
-def refusal(code: str, detail: str, texts: Texts) -> str:
-    """Return the sentence for a refusal: an interlock names the condition that does not hold."""
-    if code in WORDS["condition"]:
-        return texts("Not met: {condition}", condition=word("condition", code, texts))
-    found = WORDS["refused"].get(code)
+def switch_word(kind: Kind, group: str, code: str, texts: Texts) -> str:
+    """Return the word of a code about a switch of a kind; the code itself when its table has no row for it."""
+    found = SWITCH_WORDS[kind][group].get(code)
+    return texts(found) if found is not None else code
+
+
+def refusal(code: str, detail: str, texts: Texts, kind: Kind = "breaker") -> str:
+    """Return the sentence for a refusal: an interlock names the condition that does not hold. kind: of the switch."""
+    if code in SWITCH_WORDS[kind]["condition"]:
+        return texts("Not met: {condition}", condition=switch_word(kind, "condition", code, texts))
+    found = SWITCH_WORDS[kind]["refused"].get(code) or WORDS["refused"].get(code)
     return texts(found) if found is not None else (detail or code)
 
 
+def fact(code: str, detail: str, kind: Kind, texts: Texts) -> str:
+    """Return what decided a condition, "" when there is nothing to say: a position in its words, else as the core says.
+
+    What the core says is English and stands in brackets behind its sentence: an English page shows it, others do not.
+    """
+    said = _IN_BRACKETS.search(detail)
+    if said is None:
+        return ""
+    if code == "interlock.position":
+        return switch_word(kind, "position", said[1], texts)
+    return said[1] if texts.language == "en" else ""
+
+
+_IN_BRACKETS: Final = re.compile(r"\((.+)\)$")
 _MEASURE_GROUPS: Final = {
-    "Position": "position",
     "CommandState": "command",
     "CreditState": "credit",
     "StopsHeld": "stops_held",
@@ -329,7 +321,8 @@ _MEASURE_GROUPS: Final = {
 }
 
 
-def of_tag(name: str, states: tuple[str, ...], valve: bool, texts: Texts) -> list[str]:
-    """Return the words of a tag's values: its states, or no and yes of a boolean."""
-    group = "valve" if valve and name == "Position" else _MEASURE_GROUPS.get(name, "boolean")
-    return words(group, states or ("0", "1"), texts)
+def of_tag(name: str, states: tuple[str, ...], kind: Kind, texts: Texts) -> list[str]:
+    """Return the words of a tag's values: its states, or no and yes of a boolean. kind: of its device's switch."""
+    if name == POSITION:
+        return [switch_word(kind, "position", state, texts) for state in states]
+    return words(_MEASURE_GROUPS.get(name, "boolean"), states or ("0", "1"), texts)

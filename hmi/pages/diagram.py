@@ -10,8 +10,6 @@ from hmi.diagram import Drawing, lay_out, wrap
 from hmi.frame import admitted, fragment, frame
 from hmi.lookup import CURRENT, POWER, VOLTAGE, Lookup
 from hmi.visitor import Visitor
-from hmi.words import words
-from scada.position import POSITIONS
 from scada.topology import Edge, Network, Node
 
 KILO = 1000
@@ -59,7 +57,6 @@ def _draw(visitor: Visitor, key: str, drawings: dict[str, Drawing]) -> None:
             rows={edge.id: _rows(lookup, edge, network) for edge in network.edges},
             scale_max=SCALE_MAX,
             energised={node.id: lookup.row("D", node.id, "Energised") for node in network.nodes},
-            position_words=words("position", POSITIONS, visitor.texts),
             unit_of=lambda row: lookup.tag(row).unit,
             voltage=_voltage,
             wrap=wrap,

@@ -42,7 +42,7 @@ async def _faceplate(visitor: Visitor, device: str) -> None:
     breaker = lookup.breaker_of(device)
     power = lookup.row("M", device, *POWER)
     with ui.element("div").classes("wk-columns three" if breaker else "wk-columns"):
-        fragment(visitor, "meter.html", **_measured(visitor, device)).classes("wk-column")
+        fragment(visitor, "meter.html", **measured(visitor, device)).classes("wk-column")
         with ui.element("div").classes("wk-column"):
             fragment(visitor, "supply.html", **_supply(visitor, device))
             if power != NO_ROW:
@@ -53,16 +53,19 @@ async def _faceplate(visitor: Visitor, device: str) -> None:
                 switch_panel(visitor, breaker, device)
 
 
-def _measured(visitor: Visitor, device: str) -> dict[str, object]:
+def measured(visitor: Visitor, device: str) -> dict[str, object]:
     """Return the live values of a device and of its communication."""
     lookup = visitor.context.lookup
-    labelled = [(row, label_of(visitor, row)) for row in lookup.rows_of("M", device)]
-    gateway = lookup.devices[device].gateway
+    rows, gateway = lookup.rows_of("M", device), lookup.devices[device].gateway
+    profile = lookup.devices[device].profile
+    own = (profile.identity, profile.clock)  # what the meter tells of itself
+    of_line = [row for name in COMPUTED + own for row in rows if lookup.tag(row).name == name]
+    of_line += [row for row in lookup.rows_of("N", gateway) if lookup.tag(row).name in OF_GATEWAY]
+    values = [row for row in rows if lookup.tag(row).name not in (*COMPUTED, *SWITCH, *own)]
     return {
         "device": lookup.devices[device],
-        "values": [pair for pair in labelled if lookup.tag(pair[0]).name not in (*COMPUTED, *SWITCH)],
-        "communication": [pair for pair in labelled if lookup.tag(pair[0]).name in COMPUTED]
-        + [(row, label_of(visitor, row)) for row in lookup.rows_of("N", gateway) if lookup.tag(row).name in OF_GATEWAY],
+        "values": [(row, label_of(visitor, row)) for row in values],
+        "communication": [(row, label_of(visitor, row)) for row in of_line],
     }
 
 

@@ -1,19 +1,22 @@
 """Switching from the faceplate: conditions, select, confirm, operate, progress until verified or failed.
 
-Rule: "sent" is never shown as "done"; the words on the screen are those of the command's state in the core.
+Rule: "sent" is never shown as "done"; the words on the screen are those of the command's state in the core. What is
+closed on the spot only, gas always, has no button and no handler here, and the core refuses it besides.
 Source: select-before-operate with enhanced security, IEC 61850-7-2.
 """
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from nicegui import ui
 
 from hmi.frame import fragment
-from hmi.lookup import NO_ROW, POWER
-from hmi.visitor import Visitor
-from hmi.words import word
+from hmi.lookup import NO_ROW, POWER, TARGETS
+from hmi.switch_words import SWITCH_WORDS
+from hmi.visitor import Handler, Visitor
+from hmi.words import fact, switch_word, word
 from scada.command import OPEN_STATES
 from scada.errors import DatabaseAway, Refused
 from scada.link import (
@@ -45,6 +48,8 @@ class _Panel:
         self._visitor = visitor
         self._breaker = breaker
         self._device = device
+        self._kind = visitor.context.lookup.kind_of(breaker)
+        self._targets = visitor.context.lookup.targets_of(breaker)
         self._conditions: dict[str, ui.html] = {}
         self._command = ""
 
@@ -53,16 +58,16 @@ class _Panel:
         names = ("Position", "CommandState", "Discrepancy")
         labels = (texts("Position"), texts("Command"), texts("Position differs from command"))
         with ui.element("section").classes("wk-panel wk-switch"):
-            elsewhere = texts("Switch: {name}", name=lookup.name(self._breaker, texts.language))
-            ui.label(texts("Switch") if self._breaker == self._device else elsewhere).classes("wk-heading")
+            heading = "heading" if self._breaker == self._device else "heading.elsewhere"
+            name = lookup.name(self._breaker, texts.language)
+            ui.label(self._say(heading).format(name=name)).classes("wk-heading")
             live = [(label, lookup.row("M", self._breaker, name)) for label, name in zip(labels, names, strict=True)]
             fragment(visitor, "facts.html", facts=[], live_facts=live)
-            for target, heading in self._worded(
-                (texts("Switch off: conditions"), texts("Switch on: conditions")),
-                (texts("Shut the valve: conditions"), texts("Open the valve: conditions")),
-            ):
-                ui.label(heading).classes("wk-note").style("margin-top:8px")
+            for target in self._targets:
+                ui.label(self._say(f"{target}.conditions")).classes("wk-note").style("margin-top:8px")
                 self._conditions[target] = ui.html("", sanitize=False).classes(f"wk-conditions-{target}")
+            if self._targets != TARGETS:
+                ui.label(self._why_on_the_spot()).classes("wk-note wk-on-the-spot").style("margin-top:8px")
             if visitor.may("breaker.switch"):
                 self._buttons()
             else:
@@ -72,18 +77,22 @@ class _Panel:
         ui.timer(CONDITIONS_S, self._refresh)
 
     def _buttons(self) -> None:
-        texts = self._visitor.texts
         with ui.row().style("margin-top:10px"):
-            for target, text in self._worded(
-                (texts("Switch off…"), texts("Switch on…")), (texts("Shut the valve…"), texts("Open the valve…"))
-            ):
-                button = ui.button(text).props("outline no-caps color=grey-9").classes(f"wk-{target}")
-                button.on_click(self._visitor.guarded("breaker.switch")(self._selector(target)))
+            for target in self._targets:
+                button = ui.button(self._say(f"{target}.ask")).props("outline no-caps color=grey-9")
+                button.classes(f"wk-{target}").on_click(self._guarded(self._selector(target)))
 
-    def _worded(self, breaker: tuple[str, str], valve: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Return each target with its words. A valve interrupts as an open breaker does: it is shut."""
-        opening, closing = valve if self._visitor.context.lookup.is_valve_of(self._breaker) else breaker
-        return (("open", opening), ("closed", closing))
+    def _say(self, code: str) -> str:
+        """Return a text of the panel in the words of the switch's kind."""
+        return switch_word(self._kind, "panel", code, self._visitor.texts)
+
+    def _why_on_the_spot(self) -> str:
+        """Return why closing is not offered; a medium may have a reason of its own."""
+        own = f"on-the-spot.{self._visitor.context.lookup.breakers[self._breaker].medium}"
+        return self._say(own if own in SWITCH_WORDS[self._kind]["panel"] else "on-the-spot")
+
+    def _guarded(self, handler: Handler) -> Handler:
+        return self._visitor.guarded("breaker.switch", self._kind)(handler)
 
     def _selector(self, target: str) -> Any:
         async def select(*_: object) -> None:
@@ -100,12 +109,18 @@ class _Panel:
                 if visitor_session is None:
                     return
                 answer = await visitor.context.core.call(Interlocks, breaker=self._breaker, position=target)
-                conditions = conditions_from_json(answer["conditions"])
+                conditions = [self._condition(found) for found in conditions_from_json(answer["conditions"])]
                 html = visitor.context.render("conditions.html", visitor.texts, conditions=conditions)
             except (Refused, CoreAway, DatabaseAway) as error:
-                html = visitor.context.render("note.html", visitor.texts, note=visitor.explain(error))
+                html = visitor.context.render("note.html", visitor.texts, note=visitor.explain(error, self._kind))
             if element.content != html:
                 element.content = html
+
+    def _condition(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Return one condition as the list shows it."""
+        code, texts = found["code"], self._visitor.texts
+        text = switch_word(self._kind, "condition", code, texts)
+        return {"ok": found["ok"], "text": text, "fact": fact(code, found["detail"], self._kind, texts)}
 
     async def _select(self, target: str) -> None:
         """Step 1: the core reserves the breaker for this person; step 2, the dialog, follows."""
@@ -120,11 +135,7 @@ class _Panel:
         visitor, texts, lookup = self._visitor, self._visitor.texts, self._visitor.context.lookup
         stops_tenant = target == "open" and lookup.account_of(self._device) is not None
         with ui.dialog().props("persistent") as dialog, ui.card().classes("wk-dialog"):
-            titles = self._worded(
-                (texts("Confirm switching off"), texts("Confirm switching on")),
-                (texts("Confirm shutting the valve"), texts("Confirm opening the valve")),
-            )
-            ui.label(dict(titles)[target]).classes("wk-title")
+            ui.label(self._say(f"{target}.confirm")).classes("wk-title")
             fragment(visitor, "facts.html", facts=self._facts(target), live_facts=self._load())
             reason = ui.input(texts("Reason")).props(f"maxlength={REASON_MAX}").classes("w-full wk-reason")
             typed = ui.input(texts("Last {count} characters of {id}", count=TYPED, id=self._device)).classes(
@@ -134,11 +145,8 @@ class _Panel:
             problem = ui.label().classes("wk-error")
             with ui.row():
                 cancel = ui.button(texts("Cancel")).props("unelevated no-caps autofocus color=blue-grey-8")
-                verbs = self._worded(
-                    (texts("Switch off"), texts("Switch on")), (texts("Shut the valve"), texts("Open the valve"))
-                )
-                operate = ui.button(dict(verbs)[target])
-                operate.props("outline no-caps color=grey-9").classes("wk-operate")
+                operate = ui.button(self._say(f"{target}.do")).props("outline no-caps color=grey-9")
+                operate.classes("wk-operate")
             ui.label(texts("The selection ends after {seconds} s.", seconds=timeout_s)).classes("wk-note")
 
         async def give_back(*_: object) -> None:
@@ -154,26 +162,20 @@ class _Panel:
                 dialog.close()
                 await self._operate(str(reason.value).strip())
 
-        cancel.on_click(visitor.guarded("breaker.switch")(give_back))
-        operate.on_click(visitor.guarded("breaker.switch")(go))
+        cancel.on_click(self._guarded(give_back))
+        operate.on_click(self._guarded(go))
         ui.timer(timeout_s, dialog.close, once=True)
         dialog.open()
 
     def _facts(self, target: str) -> list[tuple[str, str]]:
         texts, lookup = self._visitor.texts, self._visitor.context.lookup
         account = lookup.account_of(self._device)
-        consequence = (
-            texts("The supply stops at once.")
-            if target == "open"
-            else texts("The supply returns at once; machines may start.")
-        )
-        switch = texts("Valve") if lookup.is_valve_of(self._breaker) else texts("Breaker")
         return [
             (texts("Tenant"), texts.pick(account) if account else "–"),
             (texts("Meter"), f"{lookup.name(self._device, texts.language)} ({self._device})"),
             (texts("Meter number"), self._visitor.context.plant.serials.get(self._device, "–")),
-            (switch, f"{lookup.name(self._breaker, texts.language)} ({self._breaker})"),
-            (texts("Consequence"), consequence),
+            (self._say("name"), f"{lookup.name(self._breaker, texts.language)} ({self._breaker})"),
+            (texts("Consequence"), self._say(f"{target}.consequence")),
         ]
 
     def _load(self) -> list[tuple[str, int]]:

@@ -118,6 +118,13 @@ class Hmi:
         """Return what must hold to move the open faceplate's switch to "open" or "closed"."""
         return self.page.locator(f".wk-conditions-{position} li")
 
+    def switch_panel(self) -> Locator:
+        return self.page.locator(".wk-switch")
+
+    def offered(self) -> list[str]:
+        """Return the positions to which the open faceplate offers to move its switch."""
+        return [position for position in ("open", "closed") if self.page.locator(f".wk-{position}").count()]
+
     def select(self, device: str, position: str) -> None:
         """Step 1 on a device's faceplate; ends when step 2 asks."""
         self.open(f"/meter/{device}")

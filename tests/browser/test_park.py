@@ -17,7 +17,8 @@ from scada import embedded_postgres, quality
 from scada.database import Database
 from scada.position import CLOSED, OPEN
 from tests.browser.pages import STALE_MS, Hmi, browser
-from tests.plant.park import Park, wait_for
+from tests.plant.amp_client import AmpError
+from tests.plant.park import WHO, Park, wait_for
 
 pytestmark = [pytest.mark.plant, pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -27,6 +28,9 @@ SPEED = 60
 TENANT, METER = "t-s02", "e-a102"
 PAYER = "t-s03"
 FEEDER = "q-f13"  # public lighting
+VALVE, GAS = "w-b501", "g-bw104"
+NEVER_OPENED = "燃气不得远程开阀:须由人员到现场查漏后就地打开。"
+OF_A_BREAKER = re.compile("断路器|分闸|合闸|送电|停电|为分")
 WARNED = "t-s01"  # nearly without credit from the beginning
 COMMENT = "已电话通知租户"
 BROKE = ("t-s05", "t-o02", "t-o05", "t-o06", "t-o08", "t-o09")  # more than a tenth of all tenants, at once
@@ -176,6 +180,37 @@ def test_a_tenant_is_switched_off_and_on(hmi: Hmi, park: Park) -> None:
     wait_for(lambda: position(park, METER) == CLOSED, 3, "the scan that shows it")
 
 
+def test_a_valve_is_opened_and_shut_not_switched(hmi: Hmi, park: Park) -> None:
+    hmi.open(f"/meter/{VALVE}")
+    hmi.wait_live()
+    expect(hmi.conditions("open").filter(has_text="阀门为开或关")).to_have_class("wk-ok", timeout=20_000)
+    assert wait_for(lambda: position(park, VALVE) == CLOSED, 30, "the valve's position")
+    assert hmi.shown()[str(park.plant.row("M", VALVE, "Position"))] == "已开"
+    said = hmi.switch_panel().inner_text()
+    assert "关阀…" in said
+    assert "开阀…" in said
+    assert not OF_A_BREAKER.search(said), said
+
+
+def test_gas_is_shut_from_here_and_never_opened(hmi: Hmi, park: Park) -> None:
+    assert hmi.switch(GAS, "open", "泄漏报警") == "verified"
+    wait_for(lambda: position(park, GAS) == OPEN, 3, "the scan that shows it")
+    expect(hmi.page.locator(".wk-on-the-spot")).to_have_text(NEVER_OPENED)
+    assert hmi.offered() == ["open"]
+    with pytest.raises(AmpError, match=r"interlock\.gas"):  # and whoever asks past the page is refused
+        park.ask("SelectBreaker", breaker=GAS, position="closed", **WHO)
+    assert position(park, GAS) == OPEN  # it stays shut: nobody opens it from here
+
+
+def test_the_pages_of_lines_fit_the_screen(hmi: Hmi) -> None:
+    for _ in range(2):  # in both languages
+        for path in ("/lines", "/line/gw-a1", "/line/gw-b5", "/line/gw-dtu"):
+            hmi.open(path)
+            hmi.wait_live()
+            assert hmi.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+        hmi.switch_language()
+
+
 def test_an_open_feeder_is_hollow_on_the_diagram(hmi: Hmi, park: Park) -> None:
     assert hmi.switch(FEEDER, "open", "检修") == "verified"
     wait_for(lambda: position(park, FEEDER) == OPEN, 3, "the scan that shows it")
@@ -259,8 +294,9 @@ def test_every_page_in_english_has_english_only(hmi: Hmi) -> None:
     hmi.switch_language()
     expect(hmi.page.locator("h1")).to_have_text("Overview")
     for path in (
-        "/", "/diagram", "/meters", f"/meter/{METER}", "/meter/e-b501", "/accounts", f"/account/{TENANT}", "/alarms",
-        "/lines", "/line/gw-b5", "/users",
+        "/", "/diagram", "/meters", f"/meter/{METER}", "/meter/e-b501", f"/meter/{VALVE}", f"/meter/{GAS}",
+        "/accounts", f"/account/{TENANT}", "/alarms",
+        "/lines", "/line/gw-b5", "/line/gw-dtu", "/users",
     ):  # fmt: skip
         hmi.open(path)
         hmi.wait_live()

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from babel.messages.extract import extract_from_file
@@ -11,10 +12,9 @@ from alarms.lifecycle import STATES as ALARM_STATES
 from billing_core.plan import RATES
 from config.plant import Plant
 from hmi.i18n import read_catalogue, read_languages
+from hmi.switch_words import Kind
 from hmi.words import WORDS, of_tag, refusal, word
 from scada.command import STATES as COMMAND_STATES
-from scada.interlocks import INTERLOCKS
-from scada.position import POSITIONS
 from scada.quality import NAMES
 from scada.roles import PERMISSIONS
 from scada.topology import ENERGISED_STATES
@@ -61,24 +61,22 @@ def test_placeholders_survive_translation() -> None:
     [
         ("command", COMMAND_STATES),
         ("alarm", ALARM_STATES),
-        ("position", POSITIONS),
-        ("valve", POSITIONS),
         ("rate", RATES),
         ("energised", ENERGISED_STATES),
         ("role", tuple(PERMISSIONS)),
         ("quality", tuple(NAMES.values())),
-        ("condition", tuple({lock.code for lock in INTERLOCKS})),
     ],
 )
 def test_every_code_has_a_word(group: str, codes: tuple[str, ...]) -> None:
     assert not set(codes) - set(WORDS[group])
 
 
-def test_every_state_of_the_plant_has_a_chinese_word(plant: Plant) -> None:
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_state_of_the_plant_has_a_chinese_word(plant: Plant, kind: Kind) -> None:
     texts = read_languages()["zh"]
     for tag in plant.tags.tags:
         if tag.kind in ("enum", "boolean"):
-            assert all(CHINESE.search(text) for text in of_tag(tag.name, tag.states, False, texts)), tag.id
+            assert all(CHINESE.search(text) for text in of_tag(tag.name, tag.states, kind, texts)), tag.id
 
 
 def test_unknown_codes_show_themselves() -> None:

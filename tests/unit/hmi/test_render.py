@@ -1,5 +1,7 @@
 """How a page shows what is no quantity: a moment as a time of the site, a meter's own number without grouping."""
 
+from dataclasses import replace
+
 import pytest
 
 from config.plant import Plant
@@ -32,6 +34,18 @@ def test_a_number_on_a_nameplate_is_digits(lookup: Lookup) -> None:
 
 
 def test_a_valve_is_told_from_a_breaker(lookup: Lookup) -> None:
-    assert lookup.is_valve_of("w-b401")
-    assert not lookup.is_valve_of("e-b501")
-    assert not lookup.is_valve_of("e-adc1")  # no switch at all
+    assert lookup.kind_of("w-b401") == "valve"
+    assert lookup.kind_of("e-b501") == "breaker"
+    assert lookup.kind_of("e-adc1") == "breaker"  # no switch at all
+    assert "已关" in shown(lookup, "M", "w-b401", "Position")
+    assert "已关" not in shown(lookup, "M", "e-b501", "Position")
+
+
+def test_gas_is_never_offered_to_be_opened(lookup: Lookup) -> None:
+    assert lookup.targets_of("w-b401") == lookup.targets_of("e-b501") == ("open", "closed")
+    assert lookup.targets_of("g-bw104") == ("open",)
+
+
+def test_what_is_closed_on_the_spot_only_is_never_offered_to_be_closed(lookup: Lookup) -> None:
+    lookup.breakers["e-b501"] = replace(lookup.breakers["e-b501"], remote_close=False)
+    assert lookup.targets_of("e-b501") == ("open",)
