@@ -4,11 +4,7 @@ Meter values depend on the unit alone, so that every client can compare everythi
 by unit, in memory that the bench sees, and what it could not read.
 """
 
-import multiprocessing
-import multiprocessing.shared_memory
 import os
-import select
-import socket
 import struct
 import time
 from collections.abc import Iterator
@@ -22,17 +18,24 @@ import numpy as np
 
 from drivers.engine import EPOLL_EVENT_BYTES
 from drivers.libc import c_epoll_wait, c_recv, c_send
+from tests.bench.simulated_gateways import (
+    MSG,
+    READY_MAX,
+    REPLY_HEAD_BYTES,
+    REQUEST_BYTES,
+    Sockets,
+    descriptor,
+    read_reply,
+    spawned,
+)
 
 REGISTERS = 20
 UNITS = 256
-REQUEST_BYTES = 12
-REPLY_BYTES = 9 + 2 * REGISTERS
+REPLY_BYTES = REPLY_HEAD_BYTES + 2 * REGISTERS
 REQUESTS_AT_ONCE = 340
-READY_MAX = 512
 IDLE_LOOKS = 20_000  # some milliseconds
 STRANGE = UNITS  # counts[STRANGE]: reads that were no whole number of right requests
 COUNTS = UNITS + 1
-MSG = 0x4040  # MSG_DONTWAIT | MSG_NOSIGNAL
 
 _LOOKUP = [
     struct.pack(f">{REGISTERS}H", *((unit * 251 + i * 7) & 0xFFFF for i in range(REGISTERS))) for unit in range(UNITS)
@@ -60,8 +63,7 @@ def serve(epoll_fd, listener_fd, event_bytes, replies, ready, incoming, outgoing
             continue
         idle = 0
         for i in range(found):
-            at = (i + 1) * event_bytes - 8
-            fd = np.int64(ready[at]) | np.int64(ready[at + 1]) << 8 | np.int64(ready[at + 2]) << 16
+            fd = descriptor(ready, i, event_bytes)
             if fd == listener_fd:
                 return fd
             got = c_recv(fd, incoming.ctypes.data, REQUEST_BYTES * REQUESTS_AT_ONCE, MSG)
@@ -82,39 +84,13 @@ def serve(epoll_fd, listener_fd, event_bytes, replies, ready, incoming, outgoing
                 c_send(fd, outgoing.ctypes.data, size, MSG)
 
 
-def _reply_table() -> Any:
-    table = np.zeros((UNITS, REPLY_BYTES), dtype=np.uint8)
-    for unit in range(UNITS):
-        head = struct.pack(">HHHBBB", 0, 0, 3 + 2 * REGISTERS, unit, 3, 2 * REGISTERS)
-        table[unit] = np.frombuffer(head + expected(unit), dtype=np.uint8)
-    return table
-
-
-def _run(ready_end: Any, core: int, memory_name: str) -> None:
+def _run(ready_end: Any, counts: Any, core: int) -> None:
     """Serve until killed."""
     os.sched_setaffinity(0, {core})
-    memory = multiprocessing.shared_memory.SharedMemory(memory_name)
-    counts = np.ndarray(COUNTS, dtype=np.int64, buffer=memory.buf)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    epoll = select.epoll()
-    epoll.register(listener.fileno(), select.EPOLLIN)
-    buffers = (
-        np.zeros(READY_MAX * 16, dtype=np.uint8), np.zeros(REQUEST_BYTES * REQUESTS_AT_ONCE, dtype=np.uint8),
-        np.zeros(REPLY_BYTES * REQUESTS_AT_ONCE, dtype=np.uint8),
-    )  # fmt: skip
-    fixed = (epoll.fileno(), listener.fileno(), EPOLL_EVENT_BYTES, _reply_table(), *buffers, counts)
-    serve(*fixed, 0)  # compiled before the first request
-    ready_end.send(listener.getsockname()[1])
-    connections: dict[int, socket.socket] = {}
-    while True:
-        about = serve(*fixed, 1000)
-        if about == listener.fileno():
-            connection, _ = listener.accept()
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            epoll.register(connection.fileno(), select.EPOLLIN)
-            connections[connection.fileno()] = connection
-        elif about >= 0:
-            connections.pop(about).close()
+    sockets = Sockets("127.0.0.1", REPLY_BYTES, REQUESTS_AT_ONCE)
+    replies = np.stack([read_reply(unit, expected(unit)) for unit in range(UNITS)])
+    fixed = (*sockets.numbers, EPOLL_EVENT_BYTES, replies, *sockets.buffers, counts)
+    sockets.serve(ready_end, lambda wait_ms: int(serve(*fixed, wait_ms)))
 
 
 @dataclass
@@ -141,21 +117,8 @@ class Simulator:
 @contextmanager
 def simulator(core: int) -> Iterator[Simulator]:
     """Run a simulator on a core of its own."""
-    context = multiprocessing.get_context("spawn")
-    memory = multiprocessing.shared_memory.SharedMemory(create=True, size=8 * COUNTS)
-    counts = np.ndarray(COUNTS, dtype=np.int64, buffer=memory.buf)
-    counts[:] = 0
-    here, there = context.Pipe()
-    process = context.Process(target=_run, args=(there, core, memory.name), daemon=True)
-    process.start()
-    try:
-        yield Simulator(here.recv(), process.pid or 0, counts)
-    finally:
-        process.kill()
-        process.join()
-        del counts
-        memory.close()
-        memory.unlink()
+    with spawned(_run, COUNTS, core) as running:
+        yield Simulator(running.port, running.pid, running.words)
 
 
 def cores() -> tuple[int, int]:

@@ -4,10 +4,7 @@ A meter's billing register goes on by one count with each read, unless the bench
 the number of reads stand in memory that the bench sees.
 """
 
-import multiprocessing
-import multiprocessing.shared_memory
 import resource
-import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -21,14 +18,21 @@ import numpy as np
 from drivers.engine import EPOLL_EVENT_BYTES
 from drivers.libc import c_epoll_wait, c_recv, c_send
 from tests.bench import scale_plant
+from tests.bench.simulated_gateways import (
+    MSG,
+    READY_MAX,
+    REPLY_HEAD_BYTES,
+    REQUEST_BYTES,
+    Sockets,
+    descriptor,
+    read_reply,
+    spawned,
+)
 
 REGISTERS: Final = scale_plant.REGISTERS
-REQUEST_BYTES: Final = 12
-REPLY_BYTES: Final = 9 + 2 * scale_plant.REGISTERS
+REPLY_BYTES: Final = REPLY_HEAD_BYTES + 2 * REGISTERS
 REQUESTS_AT_ONCE: Final = 256
-READY_MAX: Final = 512
 FDS_MAX: Final = 8192
-MSG: Final = 0x4040  # MSG_DONTWAIT | MSG_NOSIGNAL
 HELD, STRANGE, HEAD = 0, 1, 2  # the first words of the shared memory; behind them registers, then reads
 BASE: Final = 1000
 
@@ -41,8 +45,7 @@ def serve(epoll_fd, listener_fd, event_bytes, reply, first_meter, ready, incomin
         if found <= 0:
             return -1
         for i in range(found):
-            at = (i + 1) * event_bytes - 8
-            fd = np.int64(ready[at]) | np.int64(ready[at + 1]) << 8 | np.int64(ready[at + 2]) << 16
+            fd = descriptor(ready, i, event_bytes)
             if fd == listener_fd:
                 return fd
             got = c_recv(fd, incoming.ctypes.data, REQUEST_BYTES * REQUESTS_AT_ONCE, MSG)
@@ -73,40 +76,20 @@ def serve(epoll_fd, listener_fd, event_bytes, reply, first_meter, ready, incomin
                 c_send(fd, outgoing.ctypes.data, size, MSG)
 
 
-def _reply() -> Any:
-    head = struct.pack(">HHHBBB", 0, 0, 3 + 2 * REGISTERS, 0, 3, 2 * REGISTERS)
-    return np.frombuffer(head + struct.pack(f">{REGISTERS}H", *scale_plant.words()), dtype=np.uint8).copy()
-
-
-def _run(ready_end: Any, memory_name: str, meters: int) -> None:
+def _run(ready_end: Any, shared: Any, meters: int) -> None:
     """Serve until killed."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, FDS_MAX), most))
-    memory = multiprocessing.shared_memory.SharedMemory(memory_name)
-    shared = np.ndarray(HEAD + 2 * meters, dtype=np.int64, buffer=memory.buf)
-    listener = socket.create_server(("0.0.0.0", 0), backlog=1024)
-    epoll = select.epoll()
-    epoll.register(listener.fileno(), select.EPOLLIN)
+    sockets = Sockets("0.0.0.0", REPLY_BYTES, REQUESTS_AT_ONCE)
+    pattern = read_reply(0, struct.pack(f">{REGISTERS}H", *scale_plant.words()))
     first_meter = np.zeros(FDS_MAX, dtype=np.int64)
-    buffers = (
-        np.zeros(READY_MAX * 16, dtype=np.uint8), np.zeros(REQUEST_BYTES * REQUESTS_AT_ONCE, dtype=np.uint8),
-        np.zeros(REPLY_BYTES * REQUESTS_AT_ONCE, dtype=np.uint8),
-    )  # fmt: skip
-    fixed = (epoll.fileno(), listener.fileno(), EPOLL_EVENT_BYTES, _reply(), first_meter, *buffers, shared, meters)
-    serve(*fixed, 0)  # compiled before the first request
-    ready_end.send(listener.getsockname()[1])
-    connections: dict[int, socket.socket] = {}
-    while True:
-        about = serve(*fixed, 1000)
-        if about == listener.fileno():
-            connection, _ = listener.accept()
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            gateway = scale_plant.number_of(connection.getsockname()[0])
-            first_meter[connection.fileno()] = scale_plant.UNITS_EACH * gateway
-            epoll.register(connection.fileno(), select.EPOLLIN)
-            connections[connection.fileno()] = connection
-        elif about >= 0:
-            connections.pop(about).close()
+
+    def taken(connection: socket.socket) -> None:
+        gateway = scale_plant.number_of(connection.getsockname()[0])
+        first_meter[connection.fileno()] = scale_plant.UNITS_EACH * gateway
+
+    fixed = (*sockets.numbers, EPOLL_EVENT_BYTES, pattern, first_meter, *sockets.buffers, shared, meters)
+    sockets.serve(ready_end, lambda wait_ms: int(serve(*fixed, wait_ms)), taken)
 
 
 @dataclass
@@ -137,22 +120,9 @@ class Simulator:
 @contextmanager
 def simulator(meters: int) -> Iterator[Simulator]:
     """Run a simulator whose registers stand at BASE until they are let go."""
-    context = multiprocessing.get_context("spawn")
-    memory = multiprocessing.shared_memory.SharedMemory(create=True, size=8 * (HEAD + 2 * meters))
-    shared = np.ndarray(HEAD + 2 * meters, dtype=np.int64, buffer=memory.buf)
-    shared[:] = 0
-    shared[HELD] = 1
-    shared[HEAD : HEAD + meters] = BASE
-    here, there = context.Pipe()
-    process = context.Process(target=_run, args=(there, memory.name, meters), daemon=True)
-    process.start()
-    try:
-        running = Simulator(here.recv(), process.pid or 0, shared, meters)
-        yield running
-        del running.shared
-    finally:
-        process.kill()
-        process.join()
-        del shared
-        memory.close()
-        memory.unlink()
+    with spawned(_run, HEAD + 2 * meters, meters) as running:
+        running.words[HELD] = 1  # nobody knows the port yet
+        running.words[HEAD : HEAD + meters] = BASE
+        told = Simulator(running.port, running.pid, running.words, meters)
+        yield told
+        del told.shared
