@@ -59,7 +59,7 @@ DEVICE_OFFERS: Final = (
     *COUNTER_OFFERS,
 )
 IDENTITY_OFFERS: Final = (
-    Offer("IdentityFault", "表号核对异常", "Meter number in doubt", "enum", states=IDENTITY_STATES),
+    Offer("IdentityFault", "表号核对", "Check of the meter number", "enum", states=IDENTITY_STATES),
 )
 SWITCH_OFFERS: Final = (
     Offer("CommandState", "遥控状态", "Command state", "enum", states=COMMAND_STATES),

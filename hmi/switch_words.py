@@ -11,6 +11,15 @@ from hmi.i18n import N_
 
 Kind = Literal["breaker", "valve"]
 
+# Conditions that say nothing on a page while they hold: what is closed on the spot only is not even offered, and
+# nothing is measured that would tell of a flow behind a valve or of the main before it.
+UNSAID: Final[dict[Kind, frozenset[str]]] = {
+    "breaker": frozenset({"interlock.gas", "interlock.local-close"}),
+    "valve": frozenset({
+        "interlock.gas", "interlock.local-close", "interlock.discrepancy", "interlock.feeder-dead",
+    }),
+}  # fmt: skip
+
 # kind -> group -> code -> English text. Groups: position; condition, what must hold; refused, codes of
 # scada.errors.Refused; panel, what the faceplate says: <target>.<what it is>, and why a target is not offered.
 SWITCH_WORDS: Final[dict[Kind, dict[str, dict[str, str]]]] = {

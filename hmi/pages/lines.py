@@ -127,10 +127,9 @@ def _line(visitor: Visitor, gateway_id: str) -> dict[str, object]:
 def _groups(visitor: Visitor, gateway_id: str) -> list[tuple[str, list[tuple[int, str]]]]:
     """Return (heading, [(row, label), ...]) of every tag of a line; a line that is not timed has no shortest period."""
     lookup = visitor.context.lookup
-    place = {name: number for number, (_, names) in enumerate(GROUPS) for name in names}
-    found: list[list[tuple[int, str]]] = [[] for _ in GROUPS]
-    for row in lookup.rows_of("N", gateway_id):
-        name = lookup.tag(row).name
-        if name != SHORTEST or lookup.gateways[gateway_id].transport != UNTIMED:
-            found[place.get(name, 0)].append((row, label_of(visitor, row)))
-    return [(heading, rows) for (heading, _), rows in zip(GROUPS, found, strict=True)]
+    rows = {lookup.tag(row).name: row for row in lookup.rows_of("N", gateway_id)}
+    if lookup.gateways[gateway_id].transport == UNTIMED:
+        del rows[SHORTEST]
+    groups = [(heading, [rows.pop(name) for name in names if name in rows]) for heading, names in GROUPS]
+    groups[0][1].extend(rows.values())
+    return [(heading, [(row, label_of(visitor, row)) for row in found]) for heading, found in groups]

@@ -7,14 +7,14 @@ Source: select-before-operate with enhanced security, IEC 61850-7-2.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from nicegui import ui
 
 from hmi.frame import fragment
 from hmi.lookup import NO_ROW, POWER, TARGETS
-from hmi.switch_words import SWITCH_WORDS
+from hmi.switch_words import SWITCH_WORDS, UNSAID
 from hmi.visitor import Handler, Visitor
 from hmi.words import fact, switch_word, word
 from scada.command import OPEN_STATES
@@ -109,18 +109,25 @@ class _Panel:
                 if visitor_session is None:
                     return
                 answer = await visitor.context.core.call(Interlocks, breaker=self._breaker, position=target)
-                conditions = [self._condition(found) for found in conditions_from_json(answer["conditions"])]
+                conditions = self._worded(conditions_from_json(answer["conditions"]))
                 html = visitor.context.render("conditions.html", visitor.texts, conditions=conditions)
             except (Refused, CoreAway, DatabaseAway) as error:
                 html = visitor.context.render("note.html", visitor.texts, note=visitor.explain(error, self._kind))
             if element.content != html:
                 element.content = html
 
-    def _condition(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """Return one condition as the list shows it."""
-        code, texts = found["code"], self._visitor.texts
-        text = switch_word(self._kind, "condition", code, texts)
-        return {"ok": found["ok"], "text": text, "fact": fact(code, found["detail"], self._kind, texts)}
+    def _worded(self, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the conditions as the list shows them."""
+        kind, texts = self._kind, self._visitor.texts
+        return [
+            {
+                "ok": condition["ok"],
+                "text": switch_word(kind, "condition", condition["code"], texts),
+                "fact": fact(condition["code"], condition["detail"], kind, texts),
+            }
+            for condition in found
+            if not (condition["ok"] and condition["code"] in UNSAID[kind])
+        ]
 
     async def _select(self, target: str) -> None:
         """Step 1: the core reserves the breaker for this person; step 2, the dialog, follows."""

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hmi.i18n import read_languages
-from hmi.switch_words import SWITCH_WORDS
+from hmi.switch_words import SWITCH_WORDS, UNSAID
 from hmi.words import fact, of_tag, refusal, switch_word
 from scada.interlocks import INTERLOCKS, Situation, evaluate
 from scada.position import CLOSED, OPEN, POSITIONS
@@ -62,3 +62,8 @@ def test_the_fact_of_a_condition_is_worded_too() -> None:
     assert fact("interlock.stale", stale, "valve", en) == "read 7.0 s ago, at most 5.0 s"
     assert fact("interlock.stale", stale, "valve", zh) == ""  # English
     assert fact("interlock.offline", details["interlock.offline"], "valve", en) == ""
+
+
+def test_what_is_not_said_is_among_what_can_be_asked() -> None:
+    assert UNSAID.keys() == SWITCH_WORDS.keys()
+    assert all(codes <= {lock.code for lock in INTERLOCKS} for codes in UNSAID.values())
