@@ -93,6 +93,7 @@ def facts_of_line(visitor: Visitor, gateway: str) -> dict[str, object]:
         "line": _line(visitor, gateway),
         "groups": _groups(visitor, gateway),
         "columns": COLUMNS,
+        "frames": f"run.py meter frames {gateway} --follow" if visitor.may("field.ask") else "",
         "meters": [
             {
                 "id": device,

@@ -58,6 +58,13 @@ def test_times_have_their_unit_and_moments_none(lookup: Lookup) -> None:
     assert re.search(rf"data-row=\"{rows['LastGood']}\" data-as=\"moment\">----</span></td>", html)
 
 
+def test_who_may_ask_the_field_is_told_where_its_frames_are(lookup: Lookup) -> None:
+    engineer = visitor(lookup, LANGUAGES["zh"])
+    viewer = SimpleNamespace(**{**vars(engineer), "may": lambda permission: permission == "view"})
+    assert facts_of_line(engineer, "gw-b5")["frames"] == "run.py meter frames gw-b5 --follow"
+    assert facts_of_line(viewer, "gw-b5")["frames"] == ""
+
+
 def test_no_measure_of_a_line_stands_in_two_groups_and_none_is_invented() -> None:
     named = [name for _, names in GROUPS for name in names]
     assert sorted(named) == sorted({offer.name for offer in GATEWAY_OFFERS})
