@@ -587,15 +587,15 @@ CASES = (
     Case(
         "rule with an unknown word",
         "alarms.toml",
-        "{name}: switch",
+        "{name}: position differs",
         "{nam}: switch",
         ["rule.Discrepancy.text_en: unknown word '{nam}' (did you mean 'name'?)"],
     ),
     Case(
         "rule with a torn brace",
         "alarms.toml",
-        "{name}: switch",
-        "{name: switch",
+        "{name}: position differs",
+        "{name: position differs",
         ["rule.Discrepancy.text_en: braces that do not match: unmatched '{' in format spec"],
     ),
     Case(
