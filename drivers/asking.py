@@ -4,7 +4,7 @@ Rule: no I/O. The same data make the same bytes, whether the tool owns the line 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from drivers import cjt188, dlt645, modbus
@@ -42,7 +42,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class StationSpec:
-    """Where a device is on its line and how it wants to be asked: enough for a device that no configuration names."""
+    """Where a device is on its line and how it wants to be asked: enough for a device that no configuration names.
+
+    The core takes it as an argument of its operations, too.
+    """
 
     protocol: Protocol
     unit: int = 0
@@ -59,11 +62,13 @@ class StationSpec:
     close_value: int = -1
     n2: int = 0
     expiry_s: int = 600
-    password: str = ""
-    operator: str = ""
+    password: str = field(default="", repr=False)
+    operator: str = field(default="", repr=False)
 
     def device(self) -> Device:
-        """Return a device of this kind, with no register of its own."""
+        """Return a device of this kind, with no register of its own. Refused for a number that no frame can carry."""
+        if not (0 <= self.unit <= 255 and 0 <= self.wake_bytes <= 20 and 0 <= self.meter_type <= 255):
+            raise Refused("field.station", "unit and meter type are bytes, at most 20 bytes wake a meter up")
         switch = None
         if (self.open_value, self.close_value) != (-1, -1):
             switch = Switch(

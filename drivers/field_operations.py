@@ -7,7 +7,7 @@ Rule: nothing here moves the switch of a configured device: that is the control 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,7 +26,6 @@ from drivers.asking import (
 from drivers.bus import FieldBus
 from drivers.cjt188 import NUMBER_DIGITS
 from drivers.device import Device, Gateway
-from drivers.profile import Protocol
 from scada.clock import Clock
 from scada.errors import Refused
 from scada.operations import Operation, Who
@@ -46,42 +45,13 @@ class LinesArguments:
 
 
 @dataclass(frozen=True, slots=True)
-class StationArguments:
-    """A device that no configuration names; the same fields as drivers.asking.StationSpec."""
-
-    protocol: Protocol
-    unit: int = 0
-    address: str = ""
-    wake_bytes: int = 4
-    di_low_first: bool = False
-    meter_type: int = 0x10
-    any_type: bool = True
-    level: int = 0x02
-    medium: str = ""
-    switch_function: int = 0
-    switch_address: int = 0
-    open_value: int = -1
-    close_value: int = -1
-    n2: int = 0
-    expiry_s: int = 600
-    password: str = field(default="", repr=False)
-    operator: str = field(default="", repr=False)
-
-    def device(self) -> Device:
-        """Return the device. Refused "field.station" for a number that no frame can carry."""
-        if not (0 <= self.unit <= 255 and 0 <= self.wake_bytes <= 20 and 0 <= self.meter_type <= 255):
-            raise Refused("field.station", "unit and meter type are bytes, at most 20 bytes wake a meter up")
-        return StationSpec(**asdict(self)).device()
-
-
-@dataclass(frozen=True, slots=True)
 class AskArguments:
     """Ask one device: a configured one by its id, or any station on a configured line."""
 
     kind: Kind
     device: str = ""
     line: str = ""  # id of the gateway
-    station: StationArguments | None = None
+    station: StationSpec | None = None
     function: int = 0
     address: int = 0
     count: int = 0
