@@ -1,6 +1,8 @@
 """The communication tags of a gateway and its devices: who is online, how often it failed, how fast it answers.
 
-Rule: these are facts about the line, known whatever the line does, so they are always good and staged every cycle.
+Rule: these are facts about the line, known whatever the line does, so they are good and staged every cycle. Only who
+is online is not known before the first answer or the first failure: a DTU has to dial in first, and an alarm that is
+raised before it can have done so is noise.
 """
 
 from collections.abc import Sequence
@@ -28,18 +30,19 @@ class CommunicationTags:
         self._values = np.zeros(len(rows))
         if gateway.transport != "modbus-tcp":  # what hangs behind such a gateway, and how, is the gateway's own matter
             self._values[-1] = budget_of(gateway, devices).shortest_s * MS_PER_S
-        self._shown = np.flatnonzero(np.array(rows) != NO_ROW)
-        self._rows = np.array(rows, dtype=np.int64)[self._shown]
+        self._rows: Rows = np.array(rows, dtype=np.int64)
         self._gateway_at = TAGS_EACH * len(devices)
+        self._shown = self._rows != NO_ROW
+        self._shown[: self._gateway_at + 1 : TAGS_EACH] = False  # who is online
 
     def answer(self, number: int, response_ms: float) -> None:
         """Note that a device answered."""
-        self._values[TAGS_EACH * number] = 1.0
+        self._set_online(TAGS_EACH * number, 1.0)
         self._values[TAGS_EACH * number + 2] = response_ms
 
     def answers(self, numbers: Rows, response_ms: npt.NDArray[np.float64]) -> None:
         """Note that devices answered; of several answers of one device the last one counts."""
-        self._values[TAGS_EACH * numbers] = 1.0
+        self._set_online(TAGS_EACH * numbers, 1.0)
         self._values[TAGS_EACH * numbers + 2] = response_ms
 
     def error(self, number: int) -> None:
@@ -48,11 +51,15 @@ class CommunicationTags:
 
     def offline(self, number: int) -> None:
         """Note that a device is lost."""
-        self._values[TAGS_EACH * number] = 0.0
+        self._set_online(TAGS_EACH * number, 0.0)
 
     def gateway_online(self, online: bool) -> None:
         """Note that the gateway answers, or that it is lost."""
-        self._values[self._gateway_at] = float(online)
+        self._set_online(self._gateway_at, float(online))
+
+    def _set_online(self, at: int | Rows, online: float) -> None:
+        self._values[at] = online
+        self._shown[at] = self._rows[at] != NO_ROW
 
     def timeouts(self, count: int) -> None:
         """Note the time-outs counted so far."""
@@ -63,5 +70,5 @@ class CommunicationTags:
         self._values[self._gateway_at + 2] = spent_ms
 
     def stage(self, stage: Stage, utc_ns: int) -> None:
-        """Stage all of them with the time at which they were true."""
-        stage.put(self._rows, self._values[self._shown], GOOD, utc_ns)
+        """Stage all that is known with the time at which it was true."""
+        stage.put(self._rows[self._shown], self._values[self._shown], GOOD, utc_ns)

@@ -183,7 +183,7 @@ class DialInLink:
         self._user = user
         if self.state is State.CLOSED:
             self.state = State.WAITING
-            self._watch_silence()
+            self._watch_silence(self._heartbeat_s)  # it dials when it notices that its former connection is dead
             self._port.join(self)
 
     def close(self) -> "Deferred[None]":
@@ -297,10 +297,13 @@ class DialInLink:
 
     # -- silence
 
-    def _watch_silence(self) -> None:
-        """Begin the time after which a silent DTU is given up, or one that stays away is reported again."""
+    def _watch_silence(self, grace_s: float = 0.0) -> None:
+        """Begin the time after which a silent DTU is given up, or one that stays away is reported.
+
+        grace_s: it is not reported earlier.
+        """
         self._stop_watch()
-        patience_s = self._heartbeat_s if self.state is State.UP else ABSENT_S
+        patience_s = self._heartbeat_s if self.state is State.UP else max(grace_s, ABSENT_S)
         self._silence = self._reactor.callLater(patience_s, self._silent)
 
     def _stop_watch(self) -> None:

@@ -59,11 +59,11 @@ class Dtu:
 
 @asynccontextmanager
 async def dialled(
-    reactor: Any, port: int, beat: bytes = b"BEAT", **links: bytes
+    reactor: Any, port: int, beat: bytes = b"BEAT", beat_s: float = 60.0, **links: bytes
 ) -> AsyncIterator[tuple[DialInPort, dict[str, Asker]]]:
     listener = DialInPort(reactor, "127.0.0.1", port)
     askers = {
-        name: Asker(reactor, DialInLink(reactor, listener, name, packet, beat, 60.0))
+        name: Asker(reactor, DialInLink(reactor, listener, name, packet, beat, beat_s))
         for name, packet in links.items()
     }  # fmt: skip
     try:
@@ -247,7 +247,7 @@ def test_a_dtu_that_stays_away_is_reported(reactor_loop: Any, free_port: int, mo
     monkeypatch.setattr("drivers.dial_in.ABSENT_S", 0.05)
 
     async def story() -> None:
-        async with dialled(reactor_loop.reactor, free_port, a=b"DTU-A") as (_, askers):
+        async with dialled(reactor_loop.reactor, free_port, beat_s=0.1, a=b"DTU-A") as (_, askers):
             await until(lambda: len(askers["a"].downs) >= 3, "it counts as failed attempts to connect")
             assert askers["a"].downs[0] == "the DTU did not dial in"
 
