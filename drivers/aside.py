@@ -15,7 +15,7 @@ from drivers.device import Gateway
 from drivers.engine_cycle import Then
 from drivers.linemaking import Lines
 from drivers.lines import Line, State
-from drivers.outcome import Outcome, Reply, Silence
+from drivers.outcome import Outcome, Silence
 from drivers.stations import MISSES_LOST, Station
 from scada.clock import NS_PER_S, Clock
 
@@ -62,7 +62,6 @@ class Aside:
         self._stations = stations
         self._take = take
         self._asked: Station | None = None  # whose turn it is
-        self._repeated = False
         self._main_only = lines.shared  # or the gateway refuses a second connection
         self._fence_ns = int(lines.main.fence_s * NS_PER_S)
         missed_ns = int(gateway.timeout_s * NS_PER_S) + self._fence_ns
@@ -127,9 +126,7 @@ class Aside:
             self._end()
             self._main_only = main.state is State.UP  # no second connection to be had: not the device's fault
             return
-        if self._may_be_old(station, outcome):
-            self._ask(station, line, step)
-            return
+        missed = station.misses > 0
         then = self._take(station, station.turn[step], outcome, elapsed_ns)
         if not station.misses:
             station.answered(step, elapsed_ns)
@@ -137,18 +134,10 @@ class Aside:
                 self._ask(station, line, step + 1)
                 return
         self._end()
+        if missed and not station.misses and self._lines.shared:
+            self.share.spend(elapsed_ns, self._clock.mono_ns())  # the line made sure that it is no old answer
         station.probation = self._is_unpaid(station)
         self._settle(station, elapsed_ns)
-
-    def _may_be_old(self, station: Station, outcome: Outcome) -> bool:
-        """Tell whether a first answer after misses is to be asked for once more, because the second one counts.
-
-        On a half-duplex line nothing tells an answer that something held back since the last look from a new one. A
-        register as old as the back-off, with the true one right behind it, looks like a jump and holds the point.
-        """
-        first = isinstance(outcome, Reply) and station.misses > 0 and self._lines.shared and not self._repeated
-        self._repeated = first
-        return first
 
     def _is_unpaid(self, station: Station) -> bool:
         """Tell whether a device that answers aside has to wait until what it cost the others in the cycle is paid."""

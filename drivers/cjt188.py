@@ -7,7 +7,7 @@ in it can write what changes a register, a price or a key (A010, A013, A014, A01
 
 The sequence number (SER) cannot be required: meters in the field answer 12 with 03. A reply with another one is taken
 when type, address, function, identifier and length are right, and says so (`Reply.tolerated`), so that the line counts
-it; the line's silence after a time-out keeps late answers of the same shape out.
+it; the line keeps late answers of the same shape out (`drivers.owed`).
 
 Source: CJ/T 188-2004 section 7 with the additions of the 2018 edition.
 """
@@ -164,6 +164,11 @@ class Question:
     def reply_bytes(self) -> int:
         """Return how long the right answer is on the wire, with its lead-in."""
         return LEAD_IN_BYTES + FRAME_MIN + HEAD_BYTES + max(self.payload_bytes, 0)
+
+    @property
+    def alike(self) -> tuple[bytes, tuple[int, bytes, int]]:
+        """Return the address, and function, identifier and length; some meters do not echo the sequence number."""
+        return self.station.address, (self.function, self.identifier, self.payload_bytes)
 
     def scanner(self) -> "FrameScanner":
         """Return a fresh scanner."""

@@ -81,6 +81,11 @@ class Request:
         """Length of the right answer on the wire, with the longest lead-in a meter sends."""
         return WAKE_MAX + FRAME_MIN + len(self.lead) + max(self.payload_bytes, 0)
 
+    @property
+    def alike(self) -> tuple[bytes, tuple[int, bytes, int]]:
+        """Return the address, and function, lead and length of the answer."""
+        return self.address, (self.function, self.lead, self.payload_bytes)
+
     def scanner(self) -> Scanner:
         """Return a fresh scanner for the answer."""
         return LonelyScanner() if self.function == self.edition.read_address else FrameScanner()

@@ -2,7 +2,8 @@
 
 Nothing in such a line says which question an answer belongs to, so the line itself must keep them apart: one owner,
 one question, silence between two of them, old bytes thrown away before each, and after a time-out a *fence*: nobody is
-asked until the late answer has come or cannot come any more.
+asked until the late answer has come or the line was quiet for another time-out. What is later still is not believed: a
+question that could be mistaken for the one given up is preceded by a *mark*, or asked twice (`drivers.owed`).
 Rule: this file moves bytes and judged outcomes; what a frame is and whom it answers, the question (an Exchange) knows.
 """
 
@@ -14,7 +15,8 @@ from typing import Any, Final, Literal
 from drivers.device import LateReplies, LineFormat
 from drivers.frame_log import FRAME_MAX, FrameLog
 from drivers.lines import QUEUE_MAX, Done, LineFigures, State
-from drivers.outcome import Continue, ExceptionReply, Exchange, Outcome, Reply, Scanner, Silence, Violation
+from drivers.outcome import Continue, ExceptionReply, Exchange, Judged, Outcome, Reply, Scanner, Silence, Violation
+from drivers.owed import Owed
 from drivers.transports import Link
 from scada.clock import NS_PER_S, Clock
 
@@ -26,6 +28,11 @@ TURNAROUND_S: Final = 0.1  # MODBUS over Serial Line V1.02 2.4.1: 100 to 200 ms 
 FENCE_TIMEOUTS: Final = 1.0  # a device that is late by more than another time-out is as good as dead
 MUTE_MAX: Final = 8  # time-outs without one byte between them: the connection may be dead without knowing
 FENCE_S_MAX: Final = 30.0  # bytes that come for longer are no late answer but noise, which the scanners skip
+LATE_TIMEOUTS: Final = (
+    10.0  # what a network holds back for longer than a patience so often exceeded, it has thrown away
+)
+PROOF_S: Final = 0.5  # silence between an answer in doubt and the same question again: what was held back comes at once
+PROOF_TIMEOUTS: Final = 0.5  # at most; then of a device that is always later than the fence the second one is too late
 BABBLE_S_MAX: Final = 3.0  # the same where no answer can be late: longer than any frame (256 bytes at 1200 baud, 2.3 s)
 
 
@@ -42,9 +49,13 @@ class _Transaction:
     """The question on the wire."""
 
     pending: _Pending
-    part: Exchange  # the question itself, or the one that asks for the next part of the answer
+    asked: Exchange  # the question itself, or the mark before it
+    part: Exchange  # what is on the wire: that, or what asks for the next part of its answer
     scanner: Scanner
     begun_ns: int
+    again: bool = False  # it was answered once, in doubt
+    shown: Reply | None = None  # an answer in doubt; the line waits whether more comes
+    more: bool = False  # which it did
     first_by_ns: int = 0  # when the first byte must have come
     whole_by_ns: int = 0  # when all of it must have come
     heard_ns: int = 0  # the last byte; 0: none yet
@@ -56,8 +67,10 @@ class _Transaction:
 class _Fence:
     """What is waited for after a time-out."""
 
+    asked: Exchange
     part: Exchange
     scanner: Scanner
+    only: bool  # the device owes nothing else, so that its answer is known when it comes
     from_ns: int
     quiet_ns: int  # silence that proves that nothing comes any more
     owed_ns: int  # until when the answer may come at all, on a line that was quiet
@@ -98,6 +111,8 @@ class BusLine:
         self._babble_from_ns = self._stray_ns = -self._gap_ns  # since when, and last, bytes came that nobody asked for
         self._timer: Any = None
         self._mute = 0  # time-outs since anything came
+        self._owed = Owed(int(LATE_TIMEOUTS * self._timeout_ns))
+        self._proof_ns = max(self._gap_ns, int(min(PROOF_S * NS_PER_S, PROOF_TIMEOUTS * self._timeout_ns)))
         self.figures = LineFigures()
         self.log = FrameLog()
 
@@ -160,17 +175,22 @@ class BusLine:
         self._lift_fence()
         pending = (self._urgent or self._normal).popleft()
         pending.sends += 1
-        self._send(pending, pending.exchange, self._clock.mono_ns())
-
-    def _send(self, pending: _Pending, part: Exchange, begun_ns: int) -> None:
-        """Put a question, or the question for the next part of its answer, on the wire."""
         now = self._clock.mono_ns()
-        flying = _Transaction(pending, part, part.scanner(), begun_ns)
+        if self._owed.bars(pending.exchange, now):
+            pending.done(Silence("timeout", False), 0)
+            self._pump()
+            return
+        asked = self._owed.mark_for(pending.exchange, now) or pending.exchange
+        self._send(_Transaction(pending, asked, asked, asked.scanner(), now))
+
+    def _send(self, flying: _Transaction) -> None:
+        """Put a question, or the question for the next part of its answer, on the wire."""
+        now, part = self._clock.mono_ns(), flying.part
         self._flying = flying
         self.figures.requests += 1
         wire = part.wire
         sent_ns = now + len(wire) * self._char_ns
-        patience_ns = int(TURNAROUND_S * NS_PER_S) if part.broadcast else pending.timeout_ns
+        patience_ns = int(TURNAROUND_S * NS_PER_S) if part.broadcast else flying.pending.timeout_ns
         flying.first_by_ns = flying.whole_by_ns = sent_ns + patience_ns
         if not part.broadcast:
             flying.whole_by_ns += part.reply_bytes * self._char_ns + int(BYTE_PAUSE_S * NS_PER_S)
@@ -199,11 +219,18 @@ class BusLine:
             self._wake_in(left_ns)
         elif flying.part.broadcast:
             self._end(flying, Reply(b""))
+        elif flying.shown is not None:
+            self._prove(flying, flying.shown)
         else:
             self._give_up(flying)
 
     def _deadline_ns(self, flying: _Transaction) -> int:
-        """Return when the answer is late: no first byte, a pause inside the frame, or too long as a whole."""
+        """Return when the answer is late: no first byte, a pause inside the frame, or too long as a whole.
+
+        After an answer in doubt: when nothing more came for so long that the next step may be taken.
+        """
+        if flying.shown is not None:
+            return min(flying.heard_ns + self._proof_ns, flying.whole_by_ns + int(BABBLE_S_MAX * NS_PER_S))
         if not flying.heard_ns:
             return flying.first_by_ns
         pause_ns = flying.heard_ns + int(BYTE_PAUSE_S * NS_PER_S)
@@ -231,28 +258,62 @@ class BusLine:
 
     def _judge(self, flying: _Transaction, frame: bytes) -> None:
         judged = flying.part.judge(frame)
-        if judged is None:  # late, foreign, or an echo of ours
+        if judged is None or flying.shown is not None:  # late, foreign, or an echo of ours
             self.figures.unsolicited += 1
+            flying.more |= judged is not None
         elif isinstance(judged, Violation):
             self._note_wrong(flying, judged)
         elif isinstance(judged, Continue):
-            self._continue(flying, judged.exchange)
+            self._go_on(flying, judged.exchange)
+        else:
+            self._take(flying, judged)
+
+    def _take(self, flying: _Transaction, judged: Judged) -> None:
+        """End with an answer that can be no other's, or ask on."""
+        now = self._clock.mono_ns()
+        if isinstance(judged, Reply):
+            if self._owed.doubts(flying.asked, now):
+                flying.shown = judged
+                self._wake_in(self._proof_ns)
+                return
+            self._owed.settle(flying.asked, now)
+        if flying.asked is not flying.pending.exchange:  # a device that refuses its mark is asked twice
+            self._ask(flying)
         else:
             self._end(flying, judged)
+
+    def _prove(self, flying: _Transaction, shown: Reply) -> None:
+        """Ask again after the silence behind an answer in doubt, or believe the second one."""
+        if not flying.again:
+            self._ask(flying, again=True)
+        elif flying.more:  # behind the second answer, so that it was not the last
+            self._give_up(flying)
+        else:
+            self._owed.settle(flying.asked, self._clock.mono_ns(), certain=True)
+            self._end(flying, shown)
 
     def _note_wrong(self, flying: _Transaction, wrong: Violation) -> None:
         """Count a broken frame and wait on: the right one may still come, and until then nobody else may be asked."""
         self.figures.violations[wrong.wrong] += 1
         flying.wrong = wrong
 
-    def _continue(self, flying: _Transaction, part: Exchange) -> None:
-        """Ask for the next part of the answer after the gap; nobody comes between."""
-        waiting = _Transaction(flying.pending, part, part.scanner(), flying.begun_ns)
+    def _ask(self, flying: _Transaction, again: bool = False) -> None:
+        """Ask the question itself, behind its mark, or again."""
+        question = flying.pending.exchange
+        self._send_soon(_Transaction(flying.pending, question, question, question.scanner(), flying.begun_ns, again))
+
+    def _go_on(self, flying: _Transaction, part: Exchange) -> None:
+        """Ask for the next part of the answer."""
+        begun_ns, again = flying.begun_ns, flying.again
+        self._send_soon(_Transaction(flying.pending, flying.asked, part, part.scanner(), begun_ns, again))
+
+    def _send_soon(self, waiting: _Transaction) -> None:
+        """Send what belongs to the same transaction after the gap; nobody comes between."""
         self._flying = waiting
 
         def send() -> None:
             if self._flying is waiting:
-                self._send(waiting.pending, part, waiting.begun_ns)
+                self._send(waiting)
 
         self._cancel_timer()
         self._timer = self._reactor.callLater(self._gap_ns / NS_PER_S, send)
@@ -272,10 +333,13 @@ class BusLine:
         data = data[: max(0, FRAME_MAX - fence.searched)]
         fence.searched += len(data)
         for item in fence.scanner.feed(data):
-            if not isinstance(item, Violation) and fence.part.judge(item) is not None:
-                self.figures.unsolicited += 1
+            late = None if isinstance(item, Violation) else fence.part.judge(item)
+            self.figures.unsolicited += late is not None
+            if late is not None and fence.only:
                 self._free_from_ns = now + self._gap_ns
                 self._lift_fence()
+                if isinstance(late, Reply):
+                    self._owed.settle(fence.asked, now, certain=True)
                 break
         self._pump()
 
@@ -327,11 +391,13 @@ class BusLine:
         self._end(flying, flying.wrong or Silence("timeout", True), fence.quiet_ns)
 
     def _raise_fence(self, flying: _Transaction) -> _Fence:
-        """Let nobody be asked until the answer to a given-up question has come or cannot come any more."""
-        quiet_ns = max(int(FENCE_TIMEOUTS * flying.pending.timeout_ns), self._gap_ns)
+        """Let nobody be asked until the answer to a given-up question has come, or the line was quiet for long."""
         now = self._clock.mono_ns()
+        only = self._owed.miss(flying.asked, now, barred=flying.again)
+        quiet_ns = max(int(FENCE_TIMEOUTS * flying.pending.timeout_ns), self._gap_ns)
         last_ns = now + int(FENCE_S_MAX * NS_PER_S)
-        self._fence = _Fence(flying.part, flying.scanner, now, quiet_ns, flying.first_by_ns + quiet_ns, last_ns)
+        owed_ns = flying.first_by_ns + quiet_ns
+        self._fence = _Fence(flying.asked, flying.part, flying.scanner, only, now, quiet_ns, owed_ns, last_ns)
         return self._fence
 
     # -- the link

@@ -4,8 +4,9 @@ A serial frame has no start mark and no transaction id, so a scanner looks for t
 function and a right CRC, at every place of the stream. Rule: one judgement for TCP and RTU, that of `drivers.modbus`.
 
 What RTU cannot tell: a late answer of the same shape (unit, function, length) from the answer awaited, and the echo of
-an adapter from the answer to function 5 or 6. The line keeps silent after a time-out until nothing can be late, and a
-switch is proved by its position, never by the answer to the command.
+an adapter from the answer to function 5 or 6. After a time-out the line keeps silent and then believes no answer of
+that shape before the device has shown that it owes none (`drivers.owed`); a switch is proved by its position, never by
+the answer to the command.
 
 Source: MODBUS over Serial Line V1.02 section 2.5.1 (frame), 6.2.2 (CRC).
 """
@@ -89,6 +90,11 @@ class Question:
         """Return how long the right answer is on the wire, or the longest one of a device identification."""
         size = self.request.reply_frame_bytes
         return size - HEAD_BYTES + CRC_BYTES if size else IDENTIFY_MAX
+
+    @property
+    def alike(self) -> tuple[int, tuple[int, int]]:
+        """Return the unit, and function and length: no answer shows more of its question."""
+        return self.request.unit, (self.request.function, self.reply_bytes)
 
     def scanner(self) -> "ReplyScanner":
         """Return a fresh scanner for the answer to this request."""

@@ -3,6 +3,7 @@
 Rule: data and shapes only. A protocol module judges frames into these; a line moves them; the poller places the blame.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -97,6 +98,11 @@ class Exchange(Protocol):
     @property
     def reply_bytes(self) -> int:
         """Return how long the right answer is on the wire, for the time budget of the bus."""
+        ...
+
+    @property
+    def alike(self) -> tuple[Hashable, Hashable]:
+        """Return (who is asked, what the right answer looks like): equal where answers may be mistaken."""
         ...
 
     def scanner(self) -> Scanner:

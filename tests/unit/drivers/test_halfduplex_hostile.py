@@ -3,27 +3,29 @@
 import random
 
 import pytest
-from held_line import TIMEOUT_S, Bench
+from held_line import GAP_S, TIMEOUT_S, Bench
 from rtu_bus import words_of
 
 from drivers.frame_log import FRAME_MAX
-from drivers.halfduplex import BABBLE_S_MAX, FENCE_S_MAX, MUTE_MAX
+from drivers.halfduplex import BABBLE_S_MAX, FENCE_S_MAX, MUTE_MAX, PROOF_TIMEOUTS
 from drivers.lines import QUEUE_MAX, State
 from drivers.modbus import read_request, write_request
-from drivers.modbus_rtu import Question
+from drivers.modbus_rtu import Question, with_crc
 from drivers.outcome import Reply, Silence
 
+PROOF_S = PROOF_TIMEOUTS * TIMEOUT_S
 
-def block(address: int, unit: int = 1) -> Question:
-    return Question(read_request(unit, 3, address, 2))
+
+def block(address: int, unit: int = 1, count: int = 2) -> Question:
+    return Question(read_request(unit, 3, address, count))
 
 
 def answer(question: Question, first: int) -> bytes:
     return words_of(question.wire, first)
 
 
-def payload(first: int) -> Reply:
-    return Reply(first.to_bytes(2, "big") + (first + 1).to_bytes(2, "big"))
+def payload(first: int, count: int = 2) -> Reply:
+    return Reply(b"".join(number.to_bytes(2, "big") for number in range(first, first + count)))
 
 
 def test_noise_that_never_ends_does_not_stop_the_line() -> None:
@@ -109,10 +111,14 @@ def test_the_time_out_that_makes_a_connection_suspect_is_fenced_too() -> None:
     assert len(bench.outcomes) == MUTE_MAX
     bench.ask("next", block(0))
     bench.pass_s(0.1)
-    bench.hear(answer(block(8), 666))
-    assert "next" not in bench.outcomes
+    bench.hear(answer(block(8), 666))  # one of eight that are owed
     bench.pass_s(0.1)
-    bench.hear(answer(block(0), 7))
+    assert len(bench.link.sent) == MUTE_MAX, "the fence holds"
+    bench.pass_s(TIMEOUT_S)
+    for first in (666, 7):  # asked twice
+        assert "next" not in bench.outcomes
+        bench.hear(answer(block(0), first))
+        bench.pass_s(PROOF_S + 2 * GAP_S)
     assert bench.outcomes["next"] == payload(7)
 
 
@@ -179,6 +185,158 @@ def test_a_flood_costs_no_more_time_than_a_babbling_line() -> None:
     bench.hear(answer(question, 7))
     assert bench.outcomes["second"] == payload(7)
     assert not isinstance(bench.outcomes["first"], Reply)
+
+
+# ---- answers later than the fence: a device answers in the order in which it is asked, however late
+
+
+def given_up(bench: Bench, question: Question) -> None:
+    """Ask what is not answered, and let its fence pass."""
+    bench.ask("given up", question)
+    bench.pass_s(2 * TIMEOUT_S + 0.1)
+    assert bench.outcomes["given up"] == Silence("timeout", True)
+
+
+def test_an_answer_later_than_the_fence_is_not_taken_for_the_next_one_of_its_shape() -> None:
+    """The question is asked again after a silence, because its first answer may be that to the one given up."""
+    bench = Bench()
+    given_up(bench, block(8))
+    bench.ask("next", block(0))
+    assert bench.link.sent == [block(8).wire, block(0).wire]
+    bench.hear(answer(block(8), 666))
+    assert "next" not in bench.outcomes
+    bench.pass_s(0.1)
+    bench.hear(answer(block(0), 5))  # the true one to the first asking: it only lengthens the silence
+    bench.pass_s(PROOF_S - 0.05)
+    assert len(bench.link.sent) == 2
+    bench.pass_s(0.1)
+    assert bench.link.sent[2:] == [block(0).wire]
+    bench.hear(answer(block(0), 7))
+    assert "next" not in bench.outcomes
+    bench.pass_s(PROOF_S + GAP_S)
+    assert bench.outcomes["next"] == payload(7)
+    bench.ask("later", block(8))
+    bench.pass_s(2 * GAP_S)
+    bench.hear(answer(block(8), 9))
+    assert bench.outcomes["later"] == payload(9), "nothing is in doubt any more"
+
+
+def test_what_a_network_held_back_comes_at_once_and_falls_into_the_silence() -> None:
+    bench = Bench()
+    for number in range(3):
+        bench.ask(f"given up {number}", block(8 + number))
+        bench.pass_s(2 * TIMEOUT_S + 0.1)
+    bench.ask("next", block(0))
+    for number in range(3):
+        bench.hear(answer(block(8 + number), 666 + number))
+        bench.pass_s(0.2)
+    bench.pass_s(PROOF_S)
+    bench.hear(answer(block(0), 7))
+    bench.pass_s(PROOF_S + GAP_S)
+    assert bench.outcomes["next"] == payload(7)
+
+
+def test_a_device_that_answers_another_shape_first_owes_nothing() -> None:
+    """A mark of another shape, known to be answered, is asked before the question; it costs no silence."""
+    bench = Bench()
+    mark = block(20, count=1)
+    bench.ask("known", mark)
+    bench.hear(answer(mark, 3))
+    bench.pass_s(GAP_S)
+    given_up(bench, block(8))
+    bench.ask("next", block(0))
+    assert bench.link.sent[2:] == [mark.wire]
+    bench.hear(answer(block(8), 666))
+    bench.pass_s(0.05)
+    bench.hear(answer(mark, 4))
+    bench.pass_s(2 * GAP_S)
+    assert bench.link.sent[3:] == [block(0).wire]
+    bench.hear(answer(block(0), 7))
+    assert bench.outcomes["next"] == payload(7)
+
+
+def test_a_dead_device_costs_one_time_out_and_no_more_although_it_is_in_doubt() -> None:
+    bench = Bench()
+    bench.ask("known", block(20, count=1))
+    bench.hear(answer(block(20, count=1), 3))
+    bench.pass_s(GAP_S)
+    given_up(bench, block(8))
+    for number in range(3):
+        bench.ask(f"{number}", block(0))
+        bench.ask(f"neighbour {number}", block(0, unit=2))
+        bench.pass_s(TIMEOUT_S + 0.1)
+        assert bench.outcomes[f"{number}"] == Silence("timeout", True)
+        bench.pass_s(TIMEOUT_S)
+        assert bench.link.sent[3 + 2 * number :] == [block(0, unit=2).wire]
+        bench.hear(answer(block(0, unit=2), 50))
+        assert bench.outcomes[f"neighbour {number}"] == payload(50)
+        bench.pass_s(GAP_S)
+
+
+def test_a_device_that_refuses_its_mark_is_asked_twice() -> None:
+    bench = Bench()
+    mark = block(20, count=1)
+    bench.ask("known", mark)
+    bench.hear(answer(mark, 3))
+    bench.pass_s(GAP_S)
+    given_up(bench, block(8))
+    bench.ask("next", block(0))
+    bench.hear(with_crc(bytes((1, 0x83, 2))))
+    bench.pass_s(2 * GAP_S)
+    bench.hear(answer(block(8), 666))
+    bench.pass_s(PROOF_S + 2 * GAP_S)
+    assert bench.link.sent[2:] == [mark.wire, block(0).wire, block(0).wire]
+    bench.hear(answer(block(0), 7))
+    bench.pass_s(PROOF_S + GAP_S)
+    assert bench.outcomes["next"] == payload(7)
+
+
+def test_a_late_answer_inside_the_fence_leaves_no_doubt() -> None:
+    bench = Bench()
+    bench.ask("late", block(8))
+    bench.pass_s(1.5 * TIMEOUT_S)
+    bench.hear(answer(block(8), 666))
+    bench.pass_s(2 * GAP_S)
+    bench.ask("next", block(0))
+    bench.hear(answer(block(0), 7))
+    assert bench.outcomes == {"late": Silence("timeout", True), "next": payload(7)}
+
+
+def test_a_command_and_a_neighbour_wait_for_no_proof() -> None:
+    bench = Bench()
+    given_up(bench, block(8))
+    command = Question(write_request(1, 6, 9, (0,)))
+    bench.ask("command", command, urgent=True)
+    bench.hear(command.wire)
+    bench.pass_s(GAP_S)
+    bench.ask("neighbour", block(0, unit=2))
+    bench.hear(answer(block(0, unit=2), 50))
+    assert bench.outcomes["command"] == Reply(b"")
+    assert bench.outcomes["neighbour"] == payload(50)
+
+
+@pytest.mark.parametrize("lag", [2.2, 3.0, 4.5, 7.3])
+def test_a_device_that_always_answers_so_late_is_never_believed(lag: float) -> None:
+    """Every answer comes, in order, a fixed time after its question; none is that to the question on the wire."""
+    bench = Bench()
+    due: list[tuple[float, bytes]] = []
+
+    def hear(frame: bytes) -> None:
+        due.append((bench.reactor.seconds() + lag * TIMEOUT_S, words_of(frame, 100 * frame[3])))
+
+    bench.link.write = hear  # type: ignore[method-assign]
+    rng = random.Random(round(10 * lag))
+    asked: list[int] = []
+    for _ in range(20_000):
+        bench.pass_s(0.01, 0.01)
+        while due and due[0][0] <= bench.reactor.seconds():
+            bench.hear(due.pop(0)[1])
+        if len(bench.outcomes) == len(asked):
+            asked.append(rng.randrange(60))
+            bench.ask(str(len(asked)), block(asked[-1], count=rng.choice((2, 2, 3))))
+    replies = {name: outcome for name, outcome in bench.outcomes.items() if isinstance(outcome, Reply)}
+    assert not replies
+    assert len(asked) > 50
 
 
 class Meter:

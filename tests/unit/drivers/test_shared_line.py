@@ -1,13 +1,15 @@
 """The rule of 5 %: what one bad device may cost the others on a line that all share, counted in questions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import pytest
-from harness import Plant, seeded
+from harness import METER, Plant, seeded
 from virtual_line import CUT, FORM, QUICK_S, Answer, FramedReactor, VirtualClock, VirtualReactor, good, right
 
 from drivers.bus import FieldBus
+from drivers.profile import Profile
 from scada.quality import GOOD
 
 WARM_S = 60.0
@@ -15,6 +17,7 @@ RUN_S = 900.0
 BAD = 5  # the unit that misbehaves
 DEVICES = 10
 TIMEOUT_S = 1.0
+ONE_SHAPE = replace(METER, merge_gap=32)  # all in one block
 
 
 class Line:
@@ -27,13 +30,14 @@ class Line:
         period_s: float = 0.1,
         timeout_s: float = TIMEOUT_S,
         framed: bool = False,
+        model: Profile = METER,
     ) -> None:
         """framed: behind a Modbus TCP gateway, which takes a second connection."""
         answers = dict.fromkeys(range(1, DEVICES + 1), good) | {BAD: answer}
         self.reactor = FramedReactor(answers) if framed else VirtualReactor(answers)
         self.plant = Plant(DEVICES)
         self.plant.clock = VirtualClock(self.reactor)  # type: ignore[assignment]
-        devices = [device for device in self.plant.devices if not (without and device.unit == BAD)]
+        devices = [replace(d, profile=model) for d in self.plant.devices if not (without and d.unit == BAD)]
         transport = "modbus-tcp" if framed else "tcp"
         gateway = self.plant.gateway(1, transport=transport, timeout_s=timeout_s, period_s=period_s, line=FORM)
         self.bus = FieldBus(self.reactor, self.plant.clock, [gateway], devices, self.plant.stage, seeded())
@@ -74,6 +78,10 @@ def cutting(request: bytes) -> tuple[float, bytes]:
     return QUICK_S, CUT
 
 
+def later_than_the_fence(request: bytes) -> tuple[float, bytes]:
+    return 2.6 * TIMEOUT_S, right(request)
+
+
 def every_second_time() -> Answer:
     turns = count()
     return lambda request: good(request) if next(turns) % 2 else dead(request)
@@ -95,6 +103,7 @@ BAD_ANSWERS = [
     pytest.param(lambda: slow, id="slow"),
     pytest.param(lambda: lying, id="lying"),
     pytest.param(lambda: too_late, id="answers after the time-out"),
+    pytest.param(lambda: later_than_the_fence, id="answers after the fence"),
     pytest.param(every_second_time, id="answers every second time"),
     pytest.param(lambda: deaf_to_one_block, id="deaf to one question"),
 ]
@@ -110,6 +119,13 @@ def undisturbed() -> float:
 def test_a_bad_device_delays_no_other_by_more_than_5_percent(answer: Callable[[], Answer], undisturbed: float) -> None:
     line = Line(answer())
     assert line.run() >= 0.95 * undisturbed
+    assert line.reactor.asked[BAD] >= 15, "it is not forgotten"
+
+
+@pytest.mark.parametrize("answer", [every_second_time, lambda: later_than_the_fence], ids=["every second time", "late"])
+def test_nor_does_one_that_has_no_mark_and_is_asked_twice(answer: Callable[[], Answer]) -> None:
+    line = Line(answer(), model=ONE_SHAPE)
+    assert line.run() >= 0.95 * Line(model=ONE_SHAPE).run()
     assert line.reactor.asked[BAD] >= 15, "it is not forgotten"
 
 
