@@ -16,6 +16,14 @@ JITTER: Final = 0.1
 IDENTIFY_S: Final = 60.0  # a meter that stays silent to the question for its number is asked no more often
 
 
+def put_in_place(blocks: tuple[int, ...], block: int, parts: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the numbers with those of a block's parts where it stood."""
+    if block not in blocks:
+        return blocks
+    at = blocks.index(block)
+    return (*blocks[:at], *parts, *blocks[at + 1 :])
+
+
 class Agenda:
     """The blocks of one device. Block number i has class `polls[i]`."""
 
@@ -27,6 +35,16 @@ class Agenda:
         self._rng = rng
         self._due_ns = dict.fromkeys(self._period_ns, now_ns)
         self.again(now_ns, SPREAD_S)
+
+    def split(self, block: int, parts: tuple[int, ...], now_ns: int) -> None:
+        """Ask for the parts of a block instead of it, and soon."""
+        self.scan = put_in_place(self.scan, block, parts)
+        self._connect = put_in_place(self._connect, block, parts)
+        if block in self._period_ns:
+            period_ns = self._period_ns.pop(block)
+            self._period_ns |= dict.fromkeys(parts, period_ns)
+            del self._due_ns[block]
+            self._due_ns |= dict.fromkeys(parts, now_ns)
 
     @property
     def timed(self) -> bool:

@@ -105,8 +105,9 @@ class Aside:
         """Return what a device is asked: over a line of its own everything, before it may return to the cycle."""
         if not station.misses:
             return station.agenda.due(now_ns)
+        first = station.readings.asked[0]
         rest = () if self._main_only else station.agenda.due(now_ns)
-        return (0, *(block for block in rest if block != 0))
+        return (first, *(block for block in rest if block != first))
 
     def _ask(self, station: Station, line: Line, step: int) -> None:
         def done(outcome: Outcome, elapsed_ns: int) -> None:

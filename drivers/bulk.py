@@ -9,7 +9,7 @@ before it, and what is put after it stands fresh until it is decoded over the fa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,14 @@ from scada.quality import BAD_NO_COMMUNICATION, is_bad
 from scada.stage import Stage
 
 NO_POSITION: Final = -1
+
+
+class Decoder(NamedTuple):
+    """What decodes one table of the store."""
+
+    program: Program
+    slots: Slots
+    shows_clock: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +67,32 @@ class BulkDecoder:
         self.store = store
         self._stage = stage
         self._zone = zone
-        self._tables = [_compile(table) for table in store.tables]
-        self._shows_clock = [_shows_clock(program) for program, _ in self._tables]
-        self._table_of = {(table.profile.id, table.block_number): number for number, table in enumerate(store.tables)}
-        for table, (_, slots) in zip(store.tables, self._tables, strict=True):
-            _expect(stage, table, slots, periods_s or {})
+        self._tables = {(table.profile.id, table.block_number): table for table in store.tables}
+        self._decoders: dict[tuple[str, int], Decoder] = {}
+        for key, table in self._tables.items():
+            if not table.dormant:
+                _expect(stage, table, self._decoder(*key).slots, periods_s or {})
         stage.sources.append(self.collect)
 
+    def _decoder(self, profile_id: str, block: int) -> Decoder:
+        """Return the decoder of a table; that of a part is made when the first device is asked for it."""
+        key = profile_id, block
+        if key not in self._decoders:
+            self._decoders[key] = _compile(self._tables[key])
+        return self._decoders[key]
+
     def place(self, device: Device, block: int) -> Place:
-        """Return where a block of a device is. KeyError for a device or block that does not exist."""
+        """Return where a block or part of a device is. KeyError for a device or block that does not exist."""
         slot = self.store.slot(device.id, block)
-        number = self._table_of[device.profile.id, block]
-        program, slots = self._tables[number]
-        return Place(slot, program, slots, slot - self.store.tables[number].first_slot, self._shows_clock[number])
+        program, slots, shows_clock = self._decoder(device.profile.id, block)
+        number = slot - self._tables[device.profile.id, block].first_slot
+        return Place(slot, program, slots, number, shows_clock)
 
     def collect(self, utc_ns: int) -> None:
         """Decode everything that is fresh."""
-        offset_s = self._offset_s(utc_ns) if any(self._shows_clock) else 0
-        for program, slots in self._tables:
+        decoders = self._decoders.values()
+        offset_s = self._offset_s(utc_ns) if any(decoder.shows_clock for decoder in decoders) else 0
+        for program, slots, _ in decoders:
             bulk_kernel.decode(program, slots, self._stage.staged, 0, len(slots.fresh), offset_s)
 
     def decode(self, place: Place) -> int:
@@ -112,7 +128,7 @@ def _shows_clock(program: Program) -> bool:
     return bool(np.isin(program.registers[:, R_KIND], (K_CLOCK, K_CLOCK_BINARY)).any())
 
 
-def _compile(table: ReplyTable) -> tuple[Program, Slots]:
+def _compile(table: ReplyTable) -> Decoder:
     pairs = ratios_of(table.devices)
     registers = [table.profile.registers[index] for index in table.block.registers]
     measures = [register.measure for register in registers]
@@ -127,7 +143,8 @@ def _compile(table: ReplyTable) -> tuple[Program, Slots]:
         _column([device.point if bills else NO_ROW for device in table.devices]),
         _column([_position_row(device, measures) for device in table.devices]),
     )
-    return make_program(table.profile, table.block, pairs), slots
+    program = make_program(table.profile, table.block, pairs)
+    return Decoder(program, slots, _shows_clock(program))
 
 
 def _position_row(device: Device, measures: Sequence[str]) -> int:

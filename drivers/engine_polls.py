@@ -4,7 +4,7 @@ Rule: a plainly good reply is looked at once a cycle, together with all others; 
 when its device, its block or its gateway was in trouble.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -49,11 +49,9 @@ class EnginePolls:
         self._judge = judge
         self._heard = heard
         self._on_end = on_end
-        self._slots = [
-            [engine.store.slot(device.device.id, block) for block in range(len(device.requests))] for device in readings
-        ]
+        self._slots = [list(device.slots) for device in readings]
         self._places = {slot: (n, b) for n, slots in enumerate(self._slots) for b, slot in enumerate(slots)}
-        seat.serve(self, self._requests())
+        seat.serve(self, self._requests(self._places), sum(device.spare for device in readings))
         self._numbers: Numbers = np.array([number for number, _ in self._places.values()], dtype=np.int64)
         self._all: Numbers = np.array(list(self._places), dtype=np.int64)
         self._good = engine.tables.polls[:, col.P_GOOD]
@@ -64,9 +62,28 @@ class EnginePolls:
         self._cycle = Cycle([])
         self._replies_before = 0
 
-    def _requests(self) -> dict[int, Request]:
-        requests = {slot: self._readings[number].requests[block] for slot, (number, block) in self._places.items()}
+    def _requests(self, places: Mapping[int, tuple[int, int]]) -> dict[int, Request]:
+        requests = {slot: self._readings[number].requests[block] for slot, (number, block) in places.items()}
         return {slot: request for slot, request in requests.items() if isinstance(request, Request)}
+
+    def split(self, number: int, block: int, scan: tuple[int, ...]) -> None:
+        """Ask a device for the parts of a block from the next cycle on; its `requests` end with them.
+
+        scan: the blocks of the device that every cycle asks.
+        """
+        slots = self._slots[number]
+        added = dict(enumerate(self._readings[number].slots[len(slots) :], len(slots)))
+        places = {slot: (number, part) for part, slot in added.items()}
+        self._places |= places
+        self._seat.also(self._requests(places))
+        kept = self._all != slots[block]  # its last response time is nobody's any more
+        new: Numbers = np.array(list(places), dtype=np.int64)
+        self._all = np.concatenate((self._all[kept], new))
+        self._numbers = np.concatenate((self._numbers[kept], np.full_like(new, number)))
+        self._good_before = np.concatenate((self._good_before[kept], self._good[new]))
+        slots += places
+        self._scans[number] = [slots[each] for each in scan]
+        self._asked = None
 
     def begin(self, left_out: tuple[int, ...], also: tuple[tuple[int, int, bool], ...] = ()) -> None:
         """Ask every device but those; `on_end` follows, possibly before this returns.

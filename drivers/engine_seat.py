@@ -99,11 +99,15 @@ class Seat:
 
     # -- cycles
 
-    def serve(self, client: CycleClient, requests: dict[int, Request]) -> None:
-        """Say who polls what over this line: requests by slot."""
+    def serve(self, client: CycleClient, requests: dict[int, Request], spare: int = 0) -> None:
+        """Say who polls what over this line: requests by slot. spare: how many `also` may bring."""
         self._client = client
-        self._first_item = self._engine.reserve_items(len(requests))
-        self._size = len(requests)
+        self._size = len(requests) + spare
+        self._first_item = self._engine.reserve_items(self._size)
+        self.also(requests)
+
+    def also(self, requests: dict[int, Request]) -> None:
+        """Say what else may be in a cycle, from the next one on."""
         for slot, request in requests.items():
             self._engine.plan(slot, request)
 

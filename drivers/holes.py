@@ -1,113 +1,59 @@
-"""Split block reads at the holes of a device's map.
+"""The reads of a profile with their *parts*: what a device is asked instead of a block that bridges what it has not.
 
-Many meters answer a whole block with exception 02 when one register in it is undefined. Splitting the block again and
-again finds the undefined register, which then costs only itself. A model whose maps are known to differ gets
-`merge_gap = 0` in its profile, and its blocks bridge nothing from the start.
+A block read bridges unused registers up to the profile's `merge_gap`, which saves questions. Some meters refuse such a
+block with exception 02. From then on such a meter is asked for the parts of the block: its runs of used registers, as
+`merge_gap = 0` would have planned them. A block without a hole has no parts; when it is refused, it stays refused.
 Rule: pure; a register is never cut, and registers that share words stay together.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
-from drivers.modbus import BIT_READS
-from drivers.pollplan import Block
-from drivers.profile import Profile, Register
+from drivers.pollplan import Block, plan_blocks
+from drivers.profile import Profile
+
+REFUSED_CODE: Final = 0x02  # Modbus application protocol V1.1b3 section 7: illegal data address
 
 
-def split(block: Block, profile: Profile) -> tuple[Block, ...]:
-    """Return the parts to ask for instead of a block that was refused; (block,) when it cannot be split.
+@dataclass(frozen=True, slots=True)
+class FullPlan:
+    """All reads that a device of a profile may be asked."""
 
-    A block with holes is split at them all, since a hole is the likeliest culprit; one without is halved.
-    """
+    reads: tuple[Block, ...]  # the blocks of the poll plan, and behind them their parts
+    planned: int  # so many of them are the plan
+    parts: Mapping[int, range]  # number of a block with holes -> numbers of its parts
+
+
+def full_plan(profile: Profile) -> FullPlan:
+    """Return the poll plan of a profile with the parts of its blocks."""
+    blocks = plan_blocks(profile)
+    reads, numbers = list(blocks), {}
+    for number, block in enumerate(blocks):
+        parts = parts_of(block, profile)
+        if parts:
+            numbers[number] = range(len(reads), len(reads) + len(parts))
+            reads += parts
+    return FullPlan(tuple(reads), len(blocks), numbers)
+
+
+def parts_of(block: Block, profile: Profile) -> tuple[Block, ...]:
+    """Return the reads that bring what a block brings without its holes; () for a block that has none."""
     if block.function == 0:  # the data of an identifier are one thing
-        return (block,)
-    groups = _groups(block, profile)
-    runs = _runs(groups, profile)
-    if len(runs) == 1 and len(groups) > 1:
-        middle = len(groups) // 2
-        runs = [groups[:middle], groups[middle:]]
-    if len(runs) == 1:
-        return (block,)
-    return tuple(_block(block, profile, [index for group in run for index in group]) for run in runs)
-
-
-def assemble(block: Block, parts: Sequence[Block], payloads: Sequence[bytes]) -> bytes:
-    """Return the payload that the whole block would have had, from those of its parts, with zeros in the holes.
-
-    No register of the block lies in a hole, so what decodes the block decodes this. ValueError when a payload is not as
-    long as its part, or a part lies outside the block.
-    """
-    if block.function in BIT_READS:
-        return _assemble_bits(block, parts, payloads)
-    whole = bytearray(block.payload_bytes)
-    for part, payload in zip(parts, payloads, strict=True):
-        _check_part(block, part, payload)
-        at = 2 * (part.address - block.address)
-        whole[at : at + len(payload)] = payload
-    return bytes(whole)
-
-
-def _assemble_bits(block: Block, parts: Sequence[Block], payloads: Sequence[bytes]) -> bytes:
-    bits = 0
-    for part, payload in zip(parts, payloads, strict=True):
-        _check_part(block, part, payload)
-        bits |= int.from_bytes(payload, "little") << (part.address - block.address)
-    return bits.to_bytes(block.payload_bytes, "little")
-
-
-def _check_part(block: Block, part: Block, payload: bytes) -> None:
-    inside = block.address <= part.address and part.address + part.count <= block.address + block.count
-    if not inside or part.function != block.function or len(payload) != part.payload_bytes:
-        raise ValueError(f"{len(payload)} bytes of {part.count} places from {part.address} are no part of the block")
-
-
-def survivors(blocks: Iterable[Block], profile: Profile, refused: Callable[[Block], bool]) -> Iterator[Block]:
-    """Yield the blocks that a device answers: each one refused is split until its parts are answered or single.
-
-    refused: asks the device for a block and tells whether it said 02. Costs at most 2 n questions for n registers.
-    """
-    waiting = list(blocks)[::-1]
-    while waiting:
-        block = waiting.pop()
-        if not refused(block):
-            yield block
-            continue
-        parts = split(block, profile)
-        if len(parts) > 1:
-            waiting += parts[::-1]
-
-
-def _groups(block: Block, profile: Profile) -> list[list[int]]:
-    """Return the registers of a block in the order of their addresses; those that share words in one group."""
-    numbered = sorted(block.registers, key=lambda index: (profile.registers[index].address, index))
-    groups: list[list[int]] = []
-    end = -1
-    for index in numbered:
+        return ()
+    runs: list[list[int]] = []
+    end = block.address
+    for index in block.registers:
         register = profile.registers[index]
-        if groups and register.address < end:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-        end = max(end, _end(register))
-    return groups
-
-
-def _runs(groups: list[list[int]], profile: Profile) -> list[list[list[int]]]:
-    """Return groups that follow each other without a hole, together."""
-    runs = [groups[:1]]
-    for before, group in pairwise(groups):
-        if profile.registers[group[0]].address > max(_end(profile.registers[index]) for index in before):
+        if not runs or register.address > end:
             runs.append([])
-        runs[-1].append(group)
-    return runs
+        runs[-1].append(index)
+        end = max(end, register.address + register.words)
+    return tuple(_read(block, profile, run) for run in runs) if len(runs) > 1 else ()
 
 
-def _block(block: Block, profile: Profile, members: list[int]) -> Block:
+def _read(block: Block, profile: Profile, members: list[int]) -> Block:
     registers = [profile.registers[index] for index in members]
-    start = min(register.address for register in registers)
-    end = max(_end(register) for register in registers)
+    start = registers[0].address
+    end = max(register.address + register.words for register in registers)
     return Block(block.function, start, end - start, tuple(members), block.poll)
-
-
-def _end(register: Register) -> int:
-    return register.address + register.words

@@ -19,6 +19,7 @@ from drivers.communication import CommunicationTags
 from drivers.device import Device, Gateway
 from drivers.engine_cycle import Numbers, Then
 from drivers.health import Note
+from drivers.holes import REFUSED_CODE
 from drivers.linemaking import Site, make_lines
 from drivers.lines import RECONNECT_MAX_S, Line, State
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
@@ -324,9 +325,28 @@ class GatewayPoller:
             station.readings.reject(block, UNCERTAIN_LAST_USABLE)
             station.agenda.unanswered(block, self._clock.mono_ns())
             return Then.ON
+        if code == REFUSED_CODE and self._split(station, block):
+            return Then.ON
         station.readings.reject(block, meaning.quality)
         self._note_refusal(station, block, f"exception {code:02X}, {meaning.name}")
         return Then.ON
+
+    def _split(self, station: Station, block: int) -> bool:
+        """Ask for the parts of a refused block from the next cycle on; tell whether it has any, or they are asked."""
+        readings = station.readings
+        parts = readings.split(block)
+        if not parts:
+            return block not in readings.asked
+        station.wire_ns += tuple(self._wire_ns(readings.requests[part]) for part in parts)
+        station.agenda.split(block, parts, self._clock.mono_ns())
+        if self._polls is not None:
+            self._polls.split(station.number, block, station.agenda.scan)
+        told = (
+            "device {} on gateway {}: {} has holes and is refused; it is read in {} parts (merge_gap = 0 in {} does so)"
+        )
+        device = readings.device
+        logger.warning(told, device.id, device.gateway, readings.name(block), len(parts), device.profile.id)
+        return True
 
     def _note_refusal(self, station: Station, block: int, reason: str) -> None:
         """Log when a block begins or ends to be refused."""
@@ -336,7 +356,8 @@ class GatewayPoller:
         if self._polls is not None:
             self._polls.tell_of(station.number, block, bool(reason))
         what = f"is refused: {reason}" if reason else "is answered again"
-        logger.warning("device {} on gateway {}: block {} {}", station.id, self._gateway.id, block, what)
+        name = station.readings.name(block)
+        logger.warning("device {} on gateway {}: {} {}", station.id, self._gateway.id, name, what)
 
     def _reachable(self, station: Station, elapsed_ns: int) -> None:
         self._silences = 0

@@ -50,10 +50,11 @@ class PositionWatch:
         self._timer = None
 
     def _ask(self, step: int) -> None:
-        request = self._readings.requests[self._readings.switch_blocks[step]]
-        self._line.ask(request, lambda outcome, ns: self._answered(step, outcome, ns), urgent=True)
+        block = self._readings.switch_blocks[step]
+        request = self._readings.requests[block]
+        self._line.ask(request, lambda outcome, ns: self._answered(step, block, outcome, ns), urgent=True)
 
-    def _answered(self, step: int, outcome: Outcome, elapsed_ns: int) -> None:
+    def _answered(self, step: int, block: int, outcome: Outcome, elapsed_ns: int) -> None:
         """Go on with the next block or the next look."""
         self._spent_ns += elapsed_ns
         if not isinstance(outcome, Reply):
@@ -62,7 +63,6 @@ class PositionWatch:
                 self._look_again(FAILED_PAUSE_S)
             return
         self._failures = 0
-        block = self._readings.switch_blocks[step]
         position = self._readings.accept_now(block, outcome.payload, self._clock.utc_ns())
         self._reached |= position == self._target
         if self._stopped:

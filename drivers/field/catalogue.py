@@ -53,6 +53,7 @@ ORDERS: Final[tuple[Order, ...]] = (
     Order("swap", "device", "device", "two devices answer for each other; again: undone"),
     Order("clock", "device", "seconds", "put a meter's own clock SECONDS ahead (negative: behind)"),
     Order("press-button", "button", "", "press the button of a meter whose close is permitted"),
+    Order("holes", "device", "on|off", "a device refuses reads over registers that its profile does not use (Modbus)"),
     Order("split-answers", "button", "bytes", "cut a meter's answers into follow-up frames of BYTES; 0 ends it"),
     Order("slow", "any", "ms", "answer after MS milliseconds (a device, or everything behind a gateway); 0 ends it"),
     Order("load", "device", "factor", "multiply a device's own load by FACTOR (1 is normal)"),

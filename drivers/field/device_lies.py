@@ -16,6 +16,7 @@ from drivers.field.station import FOREVER, PATTERNS, Panel, Station
 from drivers.field.wire import Slave
 from drivers.profile import WordOrder
 
+ON: Final = "on"
 OFF: Final = "off"
 COUNT_MAX: Final = 1_000_000
 CLOCK_S_MAX: Final = 10 * 366 * 86_400  # ten years
@@ -42,6 +43,7 @@ class DeviceLies:
             "swap": self._swap,
             "clock": self._clock,
             "press-button": self._press,
+            "holes": self._holes,
             "split-answers": self._split,
         }
 
@@ -59,6 +61,7 @@ class DeviceLies:
             f"serial {station.number}": station.number != station.serial,
             f"answered by {answers_for}": answers_for != name,
             f"clock {station.clock_offset_s:+.0f} s": abs(station.clock_offset_s) >= 1.0,
+            "holes": station.holes,
         }
         return [fault for fault, on in faults.items() if on]
 
@@ -66,7 +69,7 @@ class DeviceLies:
         """Let a device speak the truth again; what it has counted, and its relay, stay."""
         station, slave = self._stations[name], self._slave(name)
         station.silent_left, station.lie, station.pattern, station.order = 0, None, "", None
-        station.number, station.clock_offset_s = station.serial, 0.0
+        station.number, station.clock_offset_s, station.holes = station.serial, 0.0, False
         station.panel.part_bytes = 0
         slave.mouth.held = b""
         slave.station = station
@@ -144,6 +147,14 @@ class DeviceLies:
 
     def _press(self, target: str, _value: str) -> dict[str, Any]:
         return {"closed": press_button(self._stations[target])}
+
+    def _holes(self, target: str, value: str) -> None:
+        if self._stations[target].profile.protocol != "modbus":
+            modbus = [name for name, station in self._stations.items() if station.profile.protocol == "modbus"]
+            refuse(f"holes: {target} does not speak Modbus", modbus)
+        if value not in (ON, OFF):
+            refuse(f"holes: {value!r} is neither", (ON, OFF))
+        self._stations[target].holes = value == ON
 
     def _split(self, target: str, value: str) -> None:
         self._stations[target].panel.part_bytes = whole(value, 0, PART_BYTES_MAX)

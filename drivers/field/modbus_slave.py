@@ -77,7 +77,7 @@ class ModbusSlave:
             raise Refusal(ILLEGAL_VALUE)
         cells = self._maps[function]
         wanted = range(address, address + count)
-        if any(place not in cells for place in wanted):
+        if any(not cells.get(place, ()) and (self._station.holes or place not in cells) for place in wanted):
             raise Refusal(ILLEGAL_ADDRESS)
         contents: dict[int, bytes] = {}
         answer: list[int] = []

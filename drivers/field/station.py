@@ -50,6 +50,7 @@ class Station:
         self.order: WordOrder | None = None  # fault: shows its long registers in this order
         self.pattern: Pattern = ""  # fault: what its sensors show
         self.lie: Lie | None = None  # hostile replies
+        self.holes = False  # fault: refuses a read that bridges what its profile does not use
         self.serial = self.number = device.serial or device.address  # number: what it answers when asked who it is
         self.panel = Panel()
         self.clock_offset_s = 0.0  # how far its clock is ahead

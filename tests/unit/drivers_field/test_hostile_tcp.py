@@ -106,6 +106,7 @@ async def test_wrong_orders_are_told(park: Any, asker: Asker) -> None:
         ("hostile", "shop", "exception-256", "1 to 255"),
         ("sensor", "shop", "hot", "nan, inf"),
         ("word-order", "shop", "AABB", "ABCD, CDAB"),
+        ("holes", "shop", "many", "on, off"),
         ("swap", "shop", "shop", "feeder, hall, lamp, water"),
         ("same-serial", "shop", "nobody", "feeder, hall, lamp, water"),
         ("press-button", "shop", "", "nothing"),
@@ -135,6 +136,23 @@ async def test_jump_replace_and_word_order(park: Any, _asker: Asker) -> None:
     park.step()
     assert await shop_words(park) == [17, 0]
     assert (await park.ordered("list"))["devices"]["shop"] == ["serial 9"]
+
+
+@asked
+async def test_a_meter_with_holes_refuses_reads_over_them_and_no_others(park: Any, _asker: Asker) -> None:
+    """Between power (13) and power factor (16) "shop" has two registers that its profile does not use."""
+    async with park.client() as client:
+
+        async def code(address: int, count: int) -> int:
+            reply = await client.read_holding_registers(address, count=count, device_id=2)
+            return int(reply.exception_code) if reply.isError() else 0
+
+        assert await code(11, 7) == 0
+        await park.ordered("holes", "shop", "on")
+        assert (await park.ordered("list"))["devices"]["shop"] == ["holes"]
+        assert [await code(*read) for read in ((11, 7), (11, 3), (16, 2), (13, 2), (14, 1))] == [2, 0, 0, 2, 2]
+        await park.ordered("clear", "shop")
+        assert await code(11, 7) == 0
 
 
 @asked
