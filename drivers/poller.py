@@ -257,11 +257,12 @@ class GatewayPoller:
 
     def _find_slow(self, response_ns: Numbers) -> None:
         """Leave devices out that made the engine's cycle longer than its period. response_ns (n_devices,)"""
-        for station in self._numbered:
+        asked = [station for station in self._numbered if not station.aside]  # the others may be in a turn of their own
+        for station in asked:
             station.delay_ns = station.took_ns = int(response_ns[station.number])
             station.turn = (0,)
-        for station in self._numbered:
-            if not station.aside and station.delay_ns > SLOW_LEAST_S * NS_PER_S:
+        for station in asked:
+            if station.delay_ns > SLOW_LEAST_S * NS_PER_S:
                 self._aside.judge(station, crowded=True)
 
     # -- judging

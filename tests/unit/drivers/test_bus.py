@@ -168,6 +168,24 @@ def test_a_gateway_whose_newest_connection_ends_the_others_serves_the_good_and_f
     reactor_loop.run(story())
 
 
+def test_a_crowded_cycle_leaves_the_turn_of_a_device_that_is_asked_aside_alone(reactor_loop: Any) -> None:
+    """A turn cut short ended in an error, and no lost device of the gateway was looked for any more."""
+
+    async def slow(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:
+        await asyncio.sleep(0.02 if frame[6] == 1 else 0.26)
+        return gateway.answer(frame)
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 2, slow, period_s=0.01, timeout_s=2.0) as at:
+            station = at.poller._stations["m1"]
+            await until(lambda: station.slow, "the slow one is asked aside")
+            asked = at.asked(2)
+            await until(lambda: at.asked(2) >= asked + 2, "a whole turn, while the cycles of the other are crowded")
+            await at.good(0, 1)
+
+    reactor_loop.run(story())
+
+
 @pytest.mark.parametrize("code", [0x0A, 0x0B])
 def test_a_slave_the_gateway_cannot_reach_is_missed_without_a_fence(reactor_loop: Any, code: int) -> None:
     async def react(gateway: FakeGateway, frame: bytes, writer: asyncio.StreamWriter) -> bytes:
