@@ -1,7 +1,8 @@
 """Read a configuration folder: TOML and CSV into checked tables, with every fault named by file and key or line.
 
-Rule: this file knows files, encodings and places, not meanings. A faulty table or row is reported and left out, and its
-id is remembered, so that one slip does not come back as a hundred unknown names.
+Rule: this file knows files, encodings and places, not meanings. A faulty table is reported and left out, and its id is
+remembered, so that one slip does not come back as a hundred unknown names. Of a faulty row the sound cells are kept, so
+that everything that is wrong with it is told at once.
 """
 
 import csv
@@ -277,10 +278,24 @@ def _read_csv(path: Path, name: str, kind: str, model: type[schema.Table], sourc
             wrong = f"{len(cells)} cells under {len(heading)} headings"
             sources.faults.append(Fault(name, line, wrong, "quotes around a text with commas"))
             continue  # every cell behind the comma stands under the wrong heading
-        placed = _validate(model, row, name, line, sources)
+        placed = _validate(model, row, name, line, sources) or _sound_part(model, row, name, line)
         if placed is not None:
             sources.keep(kind, placed)
     return True
+
+
+def _sound_part(model: type[T], row: Mapping[str, str], file: str, key: str) -> Placed[T] | None:
+    """Return a faulty row without its wrong cells; None when it is none without them."""
+    sound = dict(row)
+    try:
+        model.model_validate(row)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            sound.pop(str(detail["loc"][0]) if detail["loc"] else "", None)
+    try:
+        return Placed(model.model_validate(sound), file, key)
+    except ValidationError:
+        return None
 
 
 def _decode_csv(raw: bytes, name: str, sources: Sources) -> str | None:

@@ -215,6 +215,15 @@ def test_all_faults_come_at_once(take: Take, tmp_path: Path) -> None:
         assert part in told
 
 
+def test_a_row_is_judged_whole_although_a_cell_of_it_cannot_be_read(take: Take, tmp_path: Path) -> None:
+    slips = {"CT变比": "100/7", "保电": "也许", "站号": "2", "表号": "20262611082", "楼层": "9Z", "额定电流(A)": "-1"}
+    row = [slips.get(heading, cell) for heading, cell in zip(CHINESE, NEW, strict=True)]
+    code, lines = take(sheet(tmp_path / "in.csv", [CHINESE, row]))
+    assert code == 2
+    places = [line.partition("'")[2].partition("'")[0] for line in lines]
+    assert sorted(places) == sorted(slips), lines  # each once
+
+
 def test_headings_that_are_wrong(take: Take, tmp_path: Path) -> None:
     headings = ["编号", "中文名称", "英文名称", "型号", "网关", "颜色", "名称"]
     code, lines = take(sheet(tmp_path / "meters.csv", [headings, NEW[:7]]))
