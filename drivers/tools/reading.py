@@ -14,7 +14,7 @@ from drivers.device import Device
 from drivers.dlt645_items import Item, item_of, item_of_1997
 from drivers.dlt645_values import item_texts
 from drivers.frame_log import Entry
-from drivers.outcome import ExceptionReply, Outcome, Reply, Silence
+from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
 from drivers.pollplan import Block, plan_blocks
 from drivers.profile import Profile, Register
 from drivers.tools.session import Session
@@ -60,8 +60,16 @@ def read(session: Session, target: Target, blocks: Sequence[Block], names: Seque
                 found = _standard_values(target.device.profile, block, entries[-1].received) or found
             harvest.values += [value for value in found if not names or value.measure in names]
         else:
-            harvest.failures.append((block, outcome))
+            harvest.failures.append((block, as_heard(outcome, entries)))
     return harvest
+
+
+def as_heard(outcome: Outcome, entries: Sequence[Entry]) -> Outcome:
+    """Return a time-out in which something came as the wrong reply that it is: there is somebody on the line."""
+    if isinstance(outcome, Silence) and outcome.reason == "timeout" and entries and entries[-1].received:
+        echo = entries[-1].received == entries[-1].sent
+        return Violation("the question alone came back" if echo else "garbage")
+    return outcome
 
 
 def values(device: Device, block: Block, payload: bytes) -> list[Value]:

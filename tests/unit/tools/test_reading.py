@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from drivers.adhoc import DirectLine
 from drivers.asking import StationSpec
 from drivers.device import Gateway
 from drivers.dialects import dialect_of
-from drivers.outcome import Silence
+from drivers.frame_log import Entry
+from drivers.outcome import Silence, Violation
 from drivers.pollplan import Block
 from drivers.tools import looking
+from drivers.tools.reading import as_heard
 from scada.errors import WattkeeperError
 from tests.unit.tools.conftest import DLT645, FRAMED, ROOT, SERIAL, TCP, VALVE, WATER, Bench, Tool
 
@@ -85,6 +88,15 @@ def test_silence_says_where_to_look(tool: Tool, bench: Bench) -> None:
     assert code == 1
     assert "no answer to DI 00010000" in err and "wires A and B" in err
     assert "(nothing)" in out
+
+
+def test_garbage_is_not_called_silence() -> None:
+    """Two meters that answer a wildcard at once, or another baud rate: somebody is there."""
+    asked = Entry(1, 1, 1, b"\x68", b"", "timeout", False)
+    silent = Silence("timeout", True)
+    assert as_heard(silent, [asked]) == silent
+    assert as_heard(silent, [replace(asked, received=b"\xa4\x32")]) == Violation("garbage")
+    assert as_heard(silent, [replace(asked, received=b"\x68")]) == Violation("the question alone came back")
 
 
 def test_an_exception_and_a_gateway_that_finds_nobody_are_told(tool: Tool, bench: Bench) -> None:
