@@ -50,14 +50,14 @@ class Seat:
         return bool(self._conn[col.C_GOOD] > self._good_before)
 
     def attach(self, transport: Any) -> bool:
-        conn = self._conn
-        self._fd = transport.getHandle().fileno()
+        conn, fd = self._conn, transport.getHandle().fileno()
+        self._engine.watch(fd, self.row)
+        self._fd = fd
         self._life += 1
         conn[col.C_FD] = self._fd
         conn[col.C_LIFE] = self._life
         conn[[col.C_HALTED, col.C_WANTED, col.C_HAVE]] = 0
         self._good_before = int(conn[col.C_GOOD])
-        self._engine.watch(self._fd, self.row)
         return True
 
     def detach(self) -> None:

@@ -37,7 +37,7 @@ class Flight(Protocol):
         ...
 
     def attach(self, transport: Any) -> bool:
-        """Begin with a new connection; True when the flight reads its bytes itself."""
+        """Begin with a new connection; True when the flight reads its bytes itself. OSError when it cannot."""
         ...
 
     def detach(self) -> None:

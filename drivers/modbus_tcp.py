@@ -340,8 +340,13 @@ class Line:
             return
         self.state = State.UP
         self._wire = wire
-        if self._flight.attach(wire.transport):
-            wire.transport.stopReading()
+        try:
+            if self._flight.attach(wire.transport):
+                wire.transport.stopReading()
+        except OSError as error:  # no descriptor is left for who reads it
+            self._drop_wire()
+            self._give_up(f"the connection cannot be read: {error.strerror}")
+            return
         self.figures.connects += 1
         self._on_up()
         self.pump()
@@ -351,6 +356,10 @@ class Line:
         if attempt is not self._attempt:
             return
         self._connector = None
+        self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        """End an attempt that gave no useful connection."""
         self._reconnect(at_once=False)
         self._fail_all("not connected")
         self._on_down(reason)

@@ -1,6 +1,7 @@
 """What a gateway may do to the engine between two calls of Python: frames to be judged that come in one segment."""
 
 import contextlib
+import errno
 import random
 import struct
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from drivers import engine_tables as col
 from drivers.device import Device
 from drivers.engine import Engine
 from drivers.engine_cycle import Cycle
+from drivers.lines import State
 from drivers.modbus import Request, read_request, write_request
 from drivers.outcome import ExceptionReply, Outcome, Reply, Silence, Violation
 from drivers.replies import ReplyStore
@@ -176,6 +178,31 @@ def test_a_peer_that_has_gone_when_the_cycle_begins_is_no_fault_of_a_device(benc
     bench.play(b"".join(map(right, bench.requests())))
     assert bench.cycles == 1
     assert bench.outcomes == [Reply(b"\0\x10\0\0"), Reply(b"\0\x20\0\0")]
+
+
+def test_a_connection_that_cannot_be_watched_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection took the last descriptor, so that none is left for the engine's own."""
+
+    def exhausted() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("drivers.engine.select.epoll", exhausted)
+        bench = AlikeBench(8, READS)
+    try:
+        assert bench.transport.aborted
+        assert bench.line.state is State.WAITING
+        told: list[Outcome] = []
+        bench.command(told)
+        assert told == [Silence("not connected", False)]
+        bench.wire.connectionLost()
+        bench.reactor.advance(15)
+        bench.connect()
+        (poll,) = bench.begin([0])
+        bench.play(right(poll))
+        assert bench.cycles == 1
+    finally:
+        bench.close()
 
 
 def test_a_cycle_that_begins_without_a_connection_goes_on_when_there_is_one(bench: AlikeBench) -> None:
