@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scada.errors import ConfigurationError, WattkeeperError
 from scada.paths import DataDirectory
-from scada.terminal import end_quietly
+from scada.terminal import end_quietly, show_what_it_has
 
 if TYPE_CHECKING:
     from billing_core.credit import CreditControl
@@ -141,6 +141,7 @@ def _with_subparsers(parser: argparse.ArgumentParser) -> Iterator[argparse.Argum
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
+    show_what_it_has()
     try:
         code = _main(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is understood

@@ -1,11 +1,19 @@
-"""The terminal: what a command line does when whoever reads its output has read enough (`... | head`)."""
+"""The terminal: letters that it does not have, and readers that have read enough (`... | head`)."""
 
+import io
 import os
 import select
 import sys
 from typing import Final
 
 EXIT_PIPE: Final = 141  # as shells say: ended by SIGPIPE
+
+
+def show_what_it_has() -> None:
+    """Print a question mark for a letter that the terminal does not have: help and names are Chinese as well."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def end_quietly(broken: BrokenPipeError) -> int:
