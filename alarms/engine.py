@@ -5,7 +5,6 @@ see an alarm even while the journal stands still (disk full): its records then w
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from loguru import logger
 
 from alarms.definition import AlarmDefinition
 from alarms.evaluate import Conditions, evaluate
-from alarms.lifecycle import CONDITION_ON, STATES, TRANSITIONS, Event, Step
+from alarms.lifecycle import CONDITION_ON, STATES, TRANSITIONS, Event, LiveAlarm, Step
 from scada.errors import Refused
 from scada.image import Columns
 from scada.journal import JournalStopped
@@ -25,17 +24,6 @@ STREAM: Final = "alarm"  # of the journal
 WAITING_MAX: Final = 100_000  # records kept while the journal stands still: ten floods, some 100 MB
 TRY_RECORDS: Final = 1000  # a journal that stands still is tried with so many: 12 ms, which each scan pays
 COMMENT_CHARS_MAX: Final = 500  # a comment is a sentence; longer text belongs into a log book
-
-
-@dataclass(frozen=True, slots=True)
-class LiveAlarm:
-    """The state of one alarm as it survives a restart."""
-
-    alarm: str
-    state: str
-    since_utc_ns: int  # plant time of the last transition
-    value: float  # value that raised it
-    quality: int  # at the last transition
 
 
 class AlarmEngine:

@@ -5,6 +5,7 @@ Source: states A to D of the standard. Latched states (E, F) are further rows of
 of service are not states but flags above it, under which the machine goes on.
 """
 
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 State = Literal["normal", "unacknowledged", "acknowledged", "returned"]
@@ -21,6 +22,17 @@ STATES: Final[tuple[State, ...]] = (
 EVENTS: Final[tuple[Event, ...]] = ("raise", "clear", "acknowledge")
 
 CONDITION_ON: Final[frozenset[State]] = frozenset({"unacknowledged", "acknowledged"})
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAlarm:
+    """The state of one alarm as it survives a restart."""
+
+    alarm: str
+    state: str
+    since_utc_ns: int  # plant time of the last transition
+    value: float  # value that raised it
+    quality: int  # at the last transition
 
 
 class Step(NamedTuple):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg import AsyncCursor
 
-from alarms.engine import LiveAlarm
+from alarms.lifecycle import LiveAlarm
 
 Cursor = AsyncCursor[tuple[Any, ...]]
 

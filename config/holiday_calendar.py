@@ -1,9 +1,9 @@
 """Holidays of a calendar, spelled out as dates: China's with its make-up working days, other countries' as they are.
 
 China's State Council sets holidays and make-up days (调休) for one year at a time; chinesecalendar carries them. For
-years that it does not know, and for other countries, the statutory holidays of the library `holidays` stand, without
-make-up days. Rule: no clock. What is spelled out reaches from FIRST_YEAR to LAST_YEAR, so that a plan is the same
-plan on every day it is loaded; a later release of a library may change what lies in the future.
+years that it does not know the statutory holidays stand (`chinese_festivals`), for other countries those of the library
+`holidays`, without make-up days. Rule: no clock. What is spelled out reaches from FIRST_YEAR to LAST_YEAR, so that a
+plan is the same plan on every day it is loaded; a later release of a library may change what lies in the future.
 """
 
 import re
@@ -13,7 +13,8 @@ from functools import cache
 from typing import Final
 
 import chinese_calendar.constants as china
-import holidays
+
+from config.chinese_festivals import statutory_holidays
 
 FIRST_YEAR: Final = 2020
 LAST_YEAR: Final = 2040
@@ -51,12 +52,10 @@ class HolidayCalendar:
 @cache
 def holiday_calendar(code: str) -> HolidayCalendar:
     """Return the calendar of "CN", of a country ("DE") or a part of one ("US-NY"). KeyError when there is none."""
+    if code == CHINA:
+        return _chinese()
     country, _, part = code.partition("-")
-    if part not in ("", *holidays.list_supported_countries().get(country, ())):
-        raise KeyError(code)
-    if country not in holidays.list_supported_countries():
-        raise KeyError(code)
-    return _chinese() if code == CHINA else _of_country(country, part or None, range(FIRST_YEAR, LAST_YEAR + 1))
+    return _of_country(country, part, range(FIRST_YEAR, LAST_YEAR + 1))
 
 
 def known(code: str) -> bool:
@@ -74,17 +73,25 @@ def _chinese() -> HolidayCalendar:
     for day, name in china.holidays.items():
         if day.year >= FIRST_YEAR:
             named.setdefault(_slug(name), set()).add(day.toordinal())
-    later = _of_country(CHINA, None, range(set_until + 1, LAST_YEAR + 1))
-    for name, days in later.named.items():
-        named.setdefault(name, set()).update(days)
+    for name, day in statutory_holidays(range(set_until + 1, LAST_YEAR + 1)):
+        named.setdefault(name, set()).add(day.toordinal())
     make_up = frozenset(day.toordinal() for day in china.workdays if day.year >= FIRST_YEAR and day.weekday() >= 5)
     return HolidayCalendar({name: frozenset(days) for name, days in named.items()}, make_up, set_until)
 
 
-def _of_country(country: str, part: str | None, years: range) -> HolidayCalendar:
-    """Return statutory holidays. In China those that the law names; elsewhere with the days on which they are kept."""
+def _of_country(country: str, part: str, years: range) -> HolidayCalendar:
+    """Return statutory holidays. In China those that the law names; elsewhere with the days on which they are kept.
+
+    KeyError for a country or part that the library does not know.
+    """
+    import holidays  # here: it brings the calendars of every country of the world, eleven megabytes
+
+    if part not in ("", *holidays.list_supported_countries().get(country, ())):
+        raise KeyError(country, part)
+    if country not in holidays.list_supported_countries():
+        raise KeyError(country)
     found = holidays.country_holidays(
-        country, subdiv=part, years=years, observed=country != CHINA, expand=False, language="en_US"
+        country, subdiv=part or None, years=years, observed=country != CHINA, expand=False, language="en_US"
     )
     named: dict[str, set[int]] = {}
     for day, names in found.items():

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alarms.definition import AlarmDefinition
-from alarms.engine import AlarmEngine, LiveAlarm
+from alarms.engine import AlarmEngine
 from alarms.evaluate import IDLE, Conditions, evaluate, one
-from alarms.lifecycle import STATES
+from alarms.lifecycle import STATES, LiveAlarm
 from scada.clock import NS_PER_S
 from scada.errors import Refused
 from scada.image import Columns, Layout

@@ -9,8 +9,8 @@ import pytest
 
 from alarms import engine
 from alarms.definition import AlarmDefinition
-from alarms.engine import COMMENT_CHARS_MAX, AlarmEngine, LiveAlarm
-from alarms.lifecycle import STATES
+from alarms.engine import COMMENT_CHARS_MAX, AlarmEngine
+from alarms.lifecycle import STATES, LiveAlarm
 from scada.clock import NS_PER_S
 from scada.errors import Refused
 from scada.image import Columns, Layout

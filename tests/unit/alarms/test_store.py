@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from alarms import store
-from alarms.engine import LiveAlarm
+from alarms.lifecycle import LiveAlarm
 from alarms.store import Cursor
 from scada.database import Database
 
