@@ -4,7 +4,7 @@ Node ids are strings made of configuration ids and stable for life: a tag's id f
 folder. Rule: values are not here; every variable asks the feed.  Source: OPC 10000-3, -5, and -8 for units.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ CURRENCY_NUMBERS: Final = {
     "TWD": 901,
     "USD": 840,
 }  # ISO 4217
+OWN_OF_PROPERTY: Final = frozenset({ua.AttributeIds.NodeId})  # what is not the same for all of one sort
+OWN_OF_TAG: Final = OWN_OF_PROPERTY | {ua.AttributeIds.Value}
 UNIT_ID_NONE: Final = -1  # OPC 10000-8: the unit has no number in its namespace
 
 ZH: Final = "zh-CN"
@@ -105,6 +107,7 @@ class Builder:
         self._space = space
         self._spaces = spaces
         self._plant = plant
+        self._common: dict[Hashable, dict[Any, AttributeValue]] = {}
 
     def build(self, value_of: Callable[[int], ua.DataValue]) -> list[AttributeValue]:
         """Add every folder and tag; return the Value attribute of each tag in image order.
@@ -169,18 +172,27 @@ class Builder:
         node = self._add(
             parent, tag.id, tag.name, ua.ObjectIds.HasComponent, type_id, ua.NodeClass.Variable, attributes
         )
+        self._share(node, tag.sort, OWN_OF_TAG)
         if unit is not None:
-            self._add_property(node, tag.id, "EngineeringUnits", ua.ObjectIds.EUInformation, ua.Variant(unit))
+            self._add_property(node, tag, "EngineeringUnits", ua.ObjectIds.EUInformation, ua.Variant(unit))
         if tag.currency:
             self._add_property(
-                node, tag.id, "CurrencyUnit", ua.ObjectIds.CurrencyUnitType, ua.Variant(self._currency(tag.currency))
+                node, tag, "CurrencyUnit", ua.ObjectIds.CurrencyUnitType, ua.Variant(self._currency(tag.currency))
             )
         if tag.states:
             texts = ua.Variant([ua.LocalizedText(text, EN) for text in tag.states], ua.VariantType.LocalizedText)
-            self._add_property(
-                node, tag.id, "EnumStrings", ua.ObjectIds.LocalizedText, texts, ua.ValueRank.OneDimension
-            )
+            self._add_property(node, tag, "EnumStrings", ua.ObjectIds.LocalizedText, texts, ua.ValueRank.OneDimension)
         return self._space[node].attributes[ua.AttributeIds.Value]
+
+    def _share(self, node: ua.NodeId, kind: Hashable, own: frozenset[ua.AttributeIds]) -> None:
+        """Let a node have its attributes, but for `own`, in common with the first of its kind.
+
+        The library makes five objects for each of a dozen attributes. Nobody can write one (sessions.ReadOnlySession).
+        """
+        attributes = self._space[node].attributes
+        attributes |= {
+            name: attribute for name, attribute in self._common.setdefault(kind, attributes).items() if name not in own
+        }
 
     def _engineering_units(self, tag: Tag) -> ua.EUInformation | None:
         """Return the unit of a quantity; None for states, counts and money."""
@@ -205,7 +217,7 @@ class Builder:
     def _add_property(
         self,
         owner: ua.NodeId,
-        tag_id: str,
+        tag: Tag,
         name: str,
         data_type: int,
         value: ua.Variant,
@@ -222,9 +234,10 @@ class Builder:
             Historizing=False,
         )
         kind = ua.NodeClass.Variable
-        self._add(
-            owner, f"{tag_id}/{name}", name, ua.ObjectIds.HasProperty, ua.ObjectIds.PropertyType, kind, attributes, 0
+        node = self._add(
+            owner, f"{tag.id}/{name}", name, ua.ObjectIds.HasProperty, ua.ObjectIds.PropertyType, kind, attributes, 0
         )
+        self._share(node, (tag.sort, name), OWN_OF_PROPERTY)
 
     def _add(
         self,
