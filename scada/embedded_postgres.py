@@ -48,6 +48,9 @@ SETTINGS: Final[dict[str, str]] = {
     "max_wal_size": "512MB",
     "max_worker_processes": "4",
     "max_parallel_workers_per_gather": "0",
+    # Four processes less, each of several megabytes: what is read again is in the cache of the machine.
+    "io_method": "sync",
+    "max_logical_replication_workers": "0",
     "jit": "off",  # every query of ours is shorter than a compilation
     # A client that stops in the middle holds nobody up for long.
     "idle_in_transaction_session_timeout": "30s",
