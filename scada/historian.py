@@ -60,7 +60,7 @@ class Historian:
         retention_days: int = RETENTION_DAYS,
     ) -> None:
         count = layout.counts["tags"]
-        self._ids = tuple(tag.id for tag in tags.tags)
+        self._ids = tags.ids
         self._kept = tags.mask("history")
         self._deadband = np.array([tag.deadband for tag in tags.tags], dtype=np.float64)
         spread = 1.0 - HEARTBEAT_SPREAD * np.modf(np.arange(count) * GOLDEN)[0]

@@ -5,6 +5,7 @@ Rule: a batch on disk is self-contained (it names its tags), so that it outlives
 
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -45,7 +46,7 @@ class Batch:
     """uuid of the start of the core"""
     number: int
     """grows by at least one from batch to batch of a writer"""
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     """tag ids that rows["tag"] points into"""
     rows: Rows
     """(n,) ROW"""

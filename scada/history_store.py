@@ -4,6 +4,7 @@ Rule: the number of a writer's last batch is committed with its rows, so a batch
 be given again; batches of one writer come in their order.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -34,7 +35,7 @@ class HistoryStore:
 
     def __init__(self, retention_days: int) -> None:
         self._retention_days = retention_days
-        self._known: list[tuple[tuple[str, ...], npt.NDArray[np.int32]]] = []  # newest first
+        self._known: list[tuple[Sequence[str], npt.NDArray[np.int32]]] = []  # newest first
         self._partitioned: bool | None = None
         self._retention_told = False
 
@@ -81,7 +82,7 @@ class HistoryStore:
         await cursor.execute(NEW_BATCH, [batch.writer, batch.number])
         return await cursor.fetchone() is not None
 
-    async def _tag_numbers(self, database: Database, ids: tuple[str, ...]) -> npt.NDArray[np.int32]:
+    async def _tag_numbers(self, database: Database, ids: Sequence[str]) -> npt.NDArray[np.int32]:
         """Return (len(ids),) numbers of tags in the table `tag`; unknown ones get a number, which is then for ever."""
         for known, numbers in self._known:
             if known is ids or known == ids:
