@@ -7,6 +7,7 @@ watched as soon as it is configured.
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from alarms.definition import NAME, AlarmDefinition
@@ -145,7 +146,7 @@ def _account_references(tenant: TenantRow) -> dict[str, float]:
 def _definition(rule: RuleTable, thing: Watched, tags: TagTable, row: int, site: str) -> AlarmDefinition:
     tag = tags.tags[row]
     reference = thing.references[rule.of]
-    limit = rule.limit * reference
+    limit = _product(rule.limit, reference)
     unit = tag.currency or tag.unit
     words: dict[str, Any] = {"name": NAME, "limit": f"{limit:g}", "unit": unit, "serial": thing.serial}
     return AlarmDefinition(
@@ -154,7 +155,7 @@ def _definition(rule: RuleTable, thing: Watched, tags: TagTable, row: int, site:
         tag_row=row,
         comparison=rule.comparison,
         limit=limit,
-        deadband=rule.deadband * abs(reference),
+        deadband=_product(rule.deadband, abs(reference)),
         on_delay_s=rule.on_delay_s,
         off_delay_s=rule.off_delay_s,
         priority=rule.priority,
@@ -164,3 +165,9 @@ def _definition(rule: RuleTable, thing: Watched, tags: TagTable, row: int, site:
         name_zh=thing.name_zh,
         name_en=thing.name_en,
     )
+
+
+@cache
+def _product(factor: float, reference: float) -> float:
+    """Return the product, never -0, as the same object for the same numbers: a limit is that of thousands of alarms."""
+    return factor * reference + 0.0
