@@ -205,6 +205,19 @@ def test_a_connection_that_cannot_be_watched_is_made_again(monkeypatch: pytest.M
         bench.close()
 
 
+def test_answers_that_came_while_the_core_stood_still_are_not_late(bench: AlikeBench) -> None:
+    """The process was stopped, or its loop was held up, for longer than a time-out."""
+    polls = bench.begin([0, 3], [1, 4], [2])
+    bench.reactor.advance(0.02)
+    bench.transport.far.sendall(b"".join(map(right, polls)))
+    bench.reactor.advance(5.0)
+    assert not bench.transport.aborted
+    bench.play(b"".join(map(right, bench.requests())))
+    assert bench.cycles == 1
+    assert bench.store.fresh.tolist() == [1, 1, 1, 1, 1, 0]
+    assert bench.line.figures.timeouts == 0
+
+
 def test_a_cycle_that_begins_without_a_connection_goes_on_when_there_is_one(bench: AlikeBench) -> None:
     bench.line.fence()
     assert bench.begin([0], [1]) == []
