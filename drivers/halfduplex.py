@@ -33,6 +33,8 @@ LATE_TIMEOUTS: Final = (
 )
 PROOF_S: Final = 0.5  # silence between an answer in doubt and the same question again: what was held back comes at once
 PROOF_TIMEOUTS: Final = 0.5  # at most; then of a device that is always later than the fence the second one is too late
+HELD_UP_NS: Final = 100_000_000  # a timer so late was held up, and with it the reading of what came
+CATCH_UP_NS: Final = 10_000_000
 BABBLE_S_MAX: Final = 3.0  # the same where no answer can be late: longer than any frame (256 bytes at 1200 baud, 2.3 s)
 
 
@@ -56,6 +58,7 @@ class _Transaction:
     again: bool = False  # it was answered once, in doubt
     shown: Reply | None = None  # an answer in doubt; the line waits whether more comes
     more: bool = False  # which it did
+    held_up: bool = False  # its time was over long before anybody looked; the line waits for what lies in the kernel
     first_by_ns: int = 0  # when the first byte must have come
     whole_by_ns: int = 0  # when all of it must have come
     heard_ns: int = 0  # the last byte; 0: none yet
@@ -217,6 +220,9 @@ class BusLine:
         left_ns = self._deadline_ns(flying) - self._clock.mono_ns()
         if left_ns > 0:
             self._wake_in(left_ns)
+        elif left_ns < -HELD_UP_NS and not flying.held_up:  # the process stood still: what came meanwhile is not late
+            flying.held_up = True
+            self._wake_in(CATCH_UP_NS)
         elif flying.part.broadcast:
             self._end(flying, Reply(b""))
         elif flying.shown is not None:

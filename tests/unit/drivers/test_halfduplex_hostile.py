@@ -339,6 +339,19 @@ def test_a_device_that_always_answers_so_late_is_never_believed(lag: float) -> N
     assert len(asked) > 50
 
 
+def test_an_answer_that_came_while_the_core_stood_still_is_not_late() -> None:
+    bench = Bench()
+    bench.ask("held up", block(0))
+    bench.reactor.advance(5.0)
+    bench.hear(answer(block(0), 7))
+    assert bench.outcomes["held up"] == payload(7)
+    bench.pass_s(0.1)
+    bench.ask("silent", block(0))
+    bench.reactor.advance(5.0)
+    bench.pass_s(0.1)
+    assert bench.outcomes["silent"] == Silence("timeout", True)
+
+
 class Meter:
     """Answers every question by its address, late at will, in pieces, and over whatever connection there is then."""
 
