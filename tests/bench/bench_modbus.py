@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench.modbus_ours import ours
+from tests.bench.modbus_ours import ours, run_with_reactor
 from tests.bench.modbus_peers import build_libmodbus, libmodbus, pymodbus_as_installed, pymodbus_here
 from tests.bench.modbus_simulator import Simulator, cores, simulator
 
@@ -76,20 +76,7 @@ def main(pairs: int = PAIRS, run_s: float = RUN_S) -> None:
     with tempfile.TemporaryDirectory() as folder, simulator(its) as sim:
         os.sched_setaffinity(0, {mine})
         program = build_libmodbus(Path(folder))
-        from scada.room import install_loop
-
-        loop, reactor = install_loop()
-        tasks = []
-
-        async def live() -> None:
-            try:
-                await compare_all(reactor, sim, program, pairs, run_s)
-            finally:
-                reactor.stop()
-
-        reactor.callWhenRunning(lambda: tasks.append(loop.create_task(live())))
-        reactor.run()
-        tasks[0].result()
+        run_with_reactor(lambda reactor: compare_all(reactor, sim, program, pairs, run_s))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 from drivers.bulk import BulkDecoder
 from scada.image import Columns, Layout
 from scada.stage import Stage
-from tests.bench.modbus_ours import Park
+from tests.bench.modbus_ours import Park, run_with_reactor
 from tests.bench.modbus_simulator import REGISTERS, Simulator, cores, expected, simulator
 
 CONNECTIONS = 500
@@ -127,20 +127,7 @@ def main(scans: int = SCANS, period_s: float = PERIOD_S) -> None:
     mine, its = cores()
     with simulator(its) as sim:
         os.sched_setaffinity(0, {mine})
-        from scada.room import install_loop
-
-        loop, reactor = install_loop()
-        tasks = []
-
-        async def live() -> None:
-            try:
-                await measure(reactor, sim, scans, period_s)
-            finally:
-                reactor.stop()
-
-        reactor.callWhenRunning(lambda: tasks.append(loop.create_task(live())))
-        reactor.run()
-        tasks[0].result()
+        run_with_reactor(lambda reactor: measure(reactor, sim, scans, period_s))
 
 
 if __name__ == "__main__":

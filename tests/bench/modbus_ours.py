@@ -7,7 +7,7 @@ wiped, so that an old answer cannot pass for a new one.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from fractions import Fraction
 from typing import Any
 
@@ -140,3 +140,21 @@ async def ours(reactor: Any, port: int, connections: int, meters: int, run_s: fl
     park.check()
     await park.close()
     return rate
+
+
+def run_with_reactor(work: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+    """Install the loop of a room, run `work(reactor)` on it, and end with what it raised."""
+    from scada.room import install_loop
+
+    loop, reactor = install_loop()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def live() -> None:
+        try:
+            await work(reactor)
+        finally:
+            reactor.stop()
+
+    reactor.callWhenRunning(lambda: tasks.append(loop.create_task(live())))
+    reactor.run()
+    tasks[0].result()

@@ -1,6 +1,5 @@
 """What a person does on a running park, in the system's Chromium, and what the image and the books say afterwards."""
 
-import asyncio
 import re
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,11 +13,11 @@ from playwright.sync_api import Browser, expect
 from alarms.lifecycle import STATES as ALARM_STATES
 from hmi import queries
 from scada import embedded_postgres, quality
-from scada.database import Database
 from scada.position import CLOSED, OPEN
 from tests.browser.pages import STALE_MS, Hmi, browser
 from tests.plant.amp_client import AmpError
 from tests.plant.park import WHO, Park, wait_for
+from tests.transactions import in_transaction
 
 pytestmark = [pytest.mark.plant, pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -102,17 +101,8 @@ def purse_nano(park: Park, account: str) -> int:
 
 def ask(park: Park, question: Callable[[Any], Awaitable[Any]]) -> Any:
     """Run one of the pages' queries; in a thread, because Playwright's loop runs in this one."""
-
-    async def run() -> Any:
-        database = Database(embedded_postgres.dsn(park.data.sockets), "read")
-        try:
-            async with database.transaction() as cursor:
-                return await question(cursor)
-        finally:
-            await database.close()
-
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(run())).result()
+        return pool.submit(in_transaction, embedded_postgres.dsn(park.data.sockets), "read", question).result()
 
 
 def test_the_printed_password_works_once(hmi: Hmi, one_time: str) -> None:

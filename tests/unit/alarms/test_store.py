@@ -1,6 +1,5 @@
 """The alarms' tables on a real PostgreSQL: in twice is in once, live states follow, the journal cannot be changed."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from alarms import store
 from alarms.lifecycle import LiveAlarm
 from alarms.store import Cursor
-from scada.database import Database
+from tests.transactions import in_transaction
 
 
 def record(alarm: str, event: str, before: str, after: str, time_ns: int, **changes: Any) -> dict[str, Any]:
@@ -47,17 +46,7 @@ CLEARED = record("a", "cleared", "acknowledged", "normal", 1_800_000_002_000_000
 
 
 def on_database(dsn: str, work: Callable[[Cursor], Awaitable[Any]]) -> Any:
-    """Run one transaction."""
-
-    async def run() -> Any:
-        database = Database(dsn, "history")
-        try:
-            async with database.transaction() as cursor:
-                return await work(cursor)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
+    return in_transaction(dsn, "history", work)
 
 
 def take(dsn: str, *records: Mapping[str, Any]) -> None:

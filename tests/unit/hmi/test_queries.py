@@ -1,26 +1,17 @@
 """The pages' SQL on a real PostgreSQL with the newest schema."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hmi import queries
-from scada.database import Database
+from tests.transactions import in_transaction
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def ask(dsn: str, question: Callable[[Any], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        database = Database(dsn, "read")
-        try:
-            async with database.transaction() as cursor:
-                return await question(cursor)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
+    return in_transaction(dsn, "read", question)
 
 
 def test_a_new_data_base_has_nothing_to_show(postgres_dsn: str) -> None:

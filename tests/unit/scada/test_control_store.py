@@ -1,6 +1,5 @@
 """The command journal on a real PostgreSQL: what a desk wrote comes back as what a new desk takes over."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,8 +10,8 @@ import pytest
 from scada import control_store
 from scada.command import Actor, Command, State
 from scada.control_store import Cursor, KnownCommands
-from scada.database import Database
 from scada.position import CLOSED, OPEN
+from tests.transactions import in_transaction
 
 SECOND = 1_000_000_000
 ACTOR = Actor("li", "operator", "desk-1")
@@ -37,15 +36,7 @@ class Life:
 
 
 def on_database(dsn: str, work: Callable[[Cursor], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        database = Database(dsn, "history")
-        try:
-            async with database.transaction() as cursor:
-                return await work(cursor)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
+    return in_transaction(dsn, "history", work)
 
 
 def take(dsn: str, records: list[dict[str, Any]]) -> None:
