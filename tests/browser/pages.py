@@ -69,6 +69,12 @@ class Hmi:
         self.page.click("form[action='/logout'] button")
         self.page.wait_for_url("**/login")
 
+    def log_out_right(self) -> float:
+        """Return where the button that logs out ends, pixels from the left."""
+        box = self.page.locator("form[action='/logout'] button").bounding_box()
+        assert box is not None
+        return box["x"] + box["width"]
+
     def switch_language(self) -> None:
         self.page.click("button[name=language]")
 

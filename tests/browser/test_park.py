@@ -192,12 +192,15 @@ def test_gas_is_shut_from_here_and_never_opened(hmi: Hmi, park: Park) -> None:
     assert position(park, GAS) == OPEN  # it stays shut: nobody opens it from here
 
 
-def test_the_pages_of_lines_fit_the_screen(hmi: Hmi) -> None:
+@pytest.mark.parametrize("width", [1024, 1440, 1920])
+def test_pages_fit_the_window(hmi: Hmi, width: int) -> None:
+    hmi.page.set_viewport_size({"width": width, "height": 900})
     for _ in range(2):  # in both languages
-        for path in ("/lines", "/line/gw-a1", "/line/gw-b5", "/line/gw-dtu"):
+        for path in ("/", "/diagram", "/meters", "/lines", "/line/gw-a1", "/line/gw-b5", f"/meter/{VALVE}"):
             hmi.open(path)
             hmi.wait_live()
             assert hmi.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+            assert hmi.log_out_right() <= width, path
         hmi.switch_language()
 
 
