@@ -24,6 +24,8 @@ FREE_LOOKS: Final = 2  # time-outs that need not be paid in advance: three of th
 LOST_AFTER_S: Final = 30.0  # a device that was missed and could not be asked since is lost without another look
 SLOW_TIMES: Final = 4.0  # an answer that takes so many times as long as its neighbours' usual one is slow ...
 SLOW_LEAST_S: Final = 0.25  # ... and so long at least
+RETURN_MOST_NS: Final = 60 * NS_PER_S  # so long devices that failed together wait for each other at most
+UNBOUNDED_NS: Final = 2**62
 IDLE_S: Final = 1.0  # a slow device none of whose blocks is due is looked at again then
 # Silences that a probe blames on the device: on a line of its own (False) a lost connection may be one too many.
 FAULTS_OF: Final = {False: ("timeout",), True: ("timeout", "lost")}
@@ -34,13 +36,17 @@ Take = Callable[[Station, int, Outcome, int], Then]
 class Share:
     """A credit of time that grows by SHARE of what passes, up to a limit. Pure: time comes in."""
 
-    def __init__(self, limit_ns: int) -> None:
+    def __init__(self, limit_ns: int, most_ns: int = UNBOUNDED_NS) -> None:
+        """most_ns: how long anybody waits beyond the limit for what several have spent together."""
         self._ahead_ns = int(limit_ns / SHARE)
+        self._most_ns = most_ns
         self._paid_ns = 0  # when everything spent so far is paid for
 
     def spend(self, cost_ns: int, now_ns: int) -> None:
         """Take time from the line; it is paid for later."""
-        self._paid_ns = max(self._paid_ns, now_ns) + int(cost_ns / SHARE)
+        price_ns = int(cost_ns / SHARE)
+        latest_ns = now_ns + self._ahead_ns + max(self._most_ns, price_ns)
+        self._paid_ns = min(max(self._paid_ns, now_ns) + price_ns, latest_ns)
 
     def allows(self, now_ns: int) -> bool:
         """Tell whether more may be spent."""
@@ -65,7 +71,7 @@ class Aside:
         self._main_only = lines.shared  # or the gateway refuses a second connection
         self._fence_ns = int(lines.main.fence_s * NS_PER_S)
         missed_ns = int(gateway.timeout_s * NS_PER_S) + self._fence_ns
-        self.share = Share(FREE_LOOKS * missed_ns if lines.shared else 0)
+        self.share = Share(FREE_LOOKS * missed_ns) if lines.shared else Share(0, RETURN_MOST_NS)
         self._returns = Share(
             FREE_LOOKS * missed_ns
         )  # for what fails in the cycle of a line with a probe line beside it

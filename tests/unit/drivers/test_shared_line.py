@@ -146,6 +146,21 @@ def test_a_bad_device_behind_a_modbus_tcp_gateway_delays_no_other_by_more_than_5
     assert line.reactor.asked[BAD] >= 15, "it is not forgotten"
 
 
+@pytest.mark.usefixtures("no_engine")
+def test_devices_that_failed_together_are_all_back_in_the_cycle_soon() -> None:
+    """Half a building without power: what each of them cost once must not add up to a quarter of an hour."""
+    line = Line(framed=True, timeout_s=3.0)
+    line.reactor.run_for(WARM_S)
+    for unit in range(1, DEVICES + 1, 2):
+        line.reactor.answers[unit] = dead
+    line.reactor.run_for(60.0)
+    for unit in range(1, DEVICES + 1, 2):
+        line.reactor.answers[unit] = good
+    line.reactor.run_for(130.0)  # a minute until the last is found, and a minute until all is paid
+    stations = line.bus.pollers["g1"]._numbered
+    assert [station.id for station in stations if station.aside] == []
+
+
 def test_a_device_that_goes_on_babbling_pays_for_the_fence_that_it_prolongs(undisturbed: float) -> None:
     line = Line(babbling)
     assert line.run() >= 0.95 * undisturbed
