@@ -5,7 +5,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from harness import (
     Reaction,
     exception,
     honest,
+    open_descriptors,
     seeded,
     until,
 )
@@ -63,10 +63,6 @@ async def running(reactor: Any, units: int, react: Reaction = honest, **settings
     finally:
         await bus.stop()
         await gateway.stop()
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def silent_units(*units: int) -> Reaction:

@@ -1,13 +1,12 @@
 """Field fault 7: two hundred connections lost and made again on each kind of line leave no descriptor and no timer."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import FakeGateway, Plant, seeded, until
+from harness import FakeGateway, Plant, open_descriptors, seeded, until
 from line_asker import FORM, Asker, ask_of
 from rtu_bus import PtyEnd, RtuBus, TcpEnd
 from twisted.internet.testing import MemoryReactorClock
@@ -19,15 +18,6 @@ from drivers.serial_port import SerialLink
 from drivers.transports import TcpLink
 
 TIMES = 200
-
-
-def open_descriptors() -> int:
-    """Count what is open. The first listener of a process keeps /dev/null in reserve for good."""
-    count = 0
-    for link in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the folder itself, while it is listed
-            count += link.readlink() != Path("/dev/null")
-    return count
 
 
 async def without_leak(reactor: Any, story: Callable[[], Awaitable[None]]) -> None:
