@@ -8,16 +8,17 @@ from typing import Final
 
 START: Final = 0x68
 DATA_AT: Final = 10  # behind 68 A0..A5 68 C L
-# Control code -> (first byte of the secret in the data, bytes). Level and password; a new password too.
+# Control code -> (first byte of the secret in the data, bytes). Level, password and, in 2007, the operator code behind
+# them, which secrets.toml keeps as well; a new password too.
 # DL/T 645-2007 sections 7.5 (write), 7.9 (password), 7.10 to 7.13 (clear), annex on remote switching; 1997 section 6.
 SECRETS: Final[dict[int, tuple[int, int]]] = {
-    0x14: (4, 4),  # 2007 write: after the identifier
+    0x14: (4, 8),  # 2007 write: after the identifier
     0x18: (4, 8),  # 2007 password: old and new
     0x98: (0, 4),  # its reply: the new one
-    0x19: (0, 4),
-    0x1A: (0, 4),
-    0x1B: (0, 4),
-    0x1C: (0, 4),
+    0x19: (0, 8),
+    0x1A: (0, 8),
+    0x1B: (0, 8),
+    0x1C: (0, 8),
     0x04: (2, 4),  # 1997 write: after the identifier
     0x0F: (2, 8),  # 1997 password: old and new
     0x8F: (0, 4),  # its reply: the new one
@@ -45,7 +46,8 @@ def _places_of_frame(data: bytes, start: int) -> list[int]:
     if len(head) < DATA_AT or head[7] != START:
         return []
     (first, size), length = SECRETS.get(head[8], (0, 0)), head[9]
-    if not size or length < first + size:
+    size = min(size, length - first)  # what there is: some meters leave the operator code out
+    if size <= 0:
         return []
     at = start + DATA_AT
     return [place for place in (*range(at + first, at + first + size), at + length) if place < len(data)]
