@@ -7,6 +7,7 @@ CJ/T 188-2004 annex A lays it out, so that a reader with a layout of his own fin
 from datetime import datetime
 from typing import Final
 
+from drivers.device import Device
 from drivers.field.frames import MeterParts, split
 from drivers.field.hostile import Mouth
 from drivers.field.registers import encode_clock
@@ -24,14 +25,14 @@ TAIL: Final = len(CLOCK) + 2  # clock and status stand last in both
 
 
 class Cjt188Slave:
-    """One meter address on a line. `station` may be exchanged: another meter then answers under this address."""
+    """One meter address on a line. `station` may be exchanged: another meter then answers, with its own address."""
 
     family: Final = "cjt188"
 
     def __init__(self, station: Station) -> None:
         device = station.state.meter.device
         self.device_id = device.id
-        self.address = bytes.fromhex(device.address.zfill(14))[::-1]
+        self.address = _address(device)
         self.mouth = Mouth()
         self.station = station
 
@@ -62,7 +63,8 @@ class Cjt188Slave:
 
     def _reply(self, control: int, data: bytes) -> bytes:
         kind = self.station.profile.meter_type
-        return MeterParts("cjt188", self.address, control | 0x80, data, kind).join()
+        own = _address(self.station.state.meter.device)  # from the factory: the meter takes it to wherever it is put
+        return MeterParts("cjt188", own, control | 0x80, data, kind).join()
 
     def _read(self, di: int) -> bytes | None:
         """Return the data of an identifier; None, as of meters that want the other byte order, for an unknown one."""
@@ -95,6 +97,11 @@ class Cjt188Slave:
         if mechanism is not None and position == INTERMEDIATE:
             position = OPEN if mechanism.target == CLOSED else CLOSED  # it shows where it came from
         return bytes([{OPEN: VALVE_CLOSED, CLOSED: 0}.get(position, VALVE_FAILED), 0])
+
+
+def _address(device: Device) -> bytes:
+    """Return the address of a meter as it stands on the wire, lowest pair first."""
+    return bytes.fromhex(device.address.zfill(14))[::-1]
 
 
 def _moment(value: bytes) -> datetime | None:

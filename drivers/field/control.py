@@ -69,7 +69,7 @@ class ControlPort:
             answer = {"ok": True} | await self._desk.order(name, target, value)
         except WattkeeperError as error:
             return {"ok": False, "error": str(error)}
-        if name not in ("list", "show"):
+        if name not in ("list", "show", "first-asked"):
             logger.info("order: {} {} {}", name, target, value)
         return answer
 

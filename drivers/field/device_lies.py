@@ -4,6 +4,7 @@ Rule: a lie is told by the station or the mouth of its address; nothing here tou
 """
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, Final, get_args
 
 from drivers.field.dlt645_slave import press_button
@@ -21,6 +22,7 @@ OFF: Final = "off"
 COUNT_MAX: Final = 1_000_000
 CLOCK_S_MAX: Final = 10 * 366 * 86_400  # ten years
 CODE_MAX: Final = 255
+FACTOR_MIN, FACTOR_MAX = 0.001, 1000.0
 PART_BYTES_MAX: Final = 200
 
 
@@ -37,6 +39,7 @@ class DeviceLies:
             "hostile": self._hostile,
             "sensor": self._sensor,
             "word-order": self._word_order,
+            "scale": self._scale,
             "jump": self._jump,
             "replace": self._replace,
             "same-serial": self._same_serial,
@@ -58,6 +61,7 @@ class DeviceLies:
             f"hostile {lie.name}{f', {lie.left} more' if lie.left > 0 else ''}" if lie else "": lie is not None,
             f"sensor {station.pattern}": station.pattern != "",
             f"word order {station.order}": station.order is not None,
+            f"scale x{float(station.factor):g}": station.factor != 1,
             f"serial {station.number}": station.number != station.serial,
             f"answered by {answers_for}": answers_for != name,
             f"clock {station.clock_offset_s:+.0f} s": abs(station.clock_offset_s) >= 1.0,
@@ -70,6 +74,7 @@ class DeviceLies:
         station, slave = self._stations[name], self._slave(name)
         station.silent_left, station.lie, station.pattern, station.order = 0, None, "", None
         station.number, station.clock_offset_s, station.holes = station.serial, 0.0, False
+        station.factor = Fraction(1)
         station.panel.part_bytes = 0
         slave.mouth.held = b""
         slave.station = station
@@ -111,6 +116,11 @@ class DeviceLies:
         if found is None and value != OFF:
             refuse(f"word-order: {value!r} is none", (*orders, OFF))
         self._stations[target].order = found
+
+    def _scale(self, target: str, value: str) -> None:
+        if value != OFF:
+            number(value, "times", FACTOR_MIN, FACTOR_MAX)
+        self._stations[target].factor = Fraction(1 if value == OFF else value)  # exact: 0.1 is a tenth
 
     def _jump(self, target: str, value: str) -> None:
         billing = self._stations[target].profile.billing

@@ -44,6 +44,7 @@ class LineFaults:
         self._lines = lines
         self._holes: dict[str, BlackHole] = {}
         self._dark: list[str] = []  # lines that a power cut has stopped
+        self._power_since_s = 0.0  # time of the event loop
         self.orders: Mapping[str, Callable[[str, str], Any]] = {
             "gateway-kill": self._kill,
             "gateway-restore": self._restore,
@@ -53,6 +54,7 @@ class LineFaults:
             "gateway-black-hole": self._swallow,
             "power-off": self._power_off,
             "power-on": self._power_on,
+            "first-asked": self._first_asked,
         }
 
     def active(self, name: str) -> list[str]:
@@ -122,7 +124,15 @@ class LineFaults:
         """All that went dark comes back in the same moment."""
         dark, self._dark = self._dark, []
         self._set_supply(True)
+        self._power_since_s = asyncio.get_running_loop().time()
+        for line in self._lines.values():
+            line.line.first_asked_s = 0.0
         await asyncio.gather(*(self._lines[name].start() for name in dark))
+
+    def _first_asked(self, _target: str, _value: str) -> dict[str, Any]:
+        """Tell of each line how long after the return of the power it was first asked, null: not yet."""
+        asked = {name: line.line.first_asked_s for name, line in self._lines.items()}
+        return {"seconds": {name: at - self._power_since_s if at else None for name, at in asked.items()}}
 
     def _set_supply(self, on: bool) -> None:
         if ELECTRICITY in self._field.supply:

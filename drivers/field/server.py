@@ -48,6 +48,7 @@ class Line:
         self.units = slaves
         self.hangs = False
         self.delay_ms = 0
+        self.first_asked_s = 0.0
         self._unknown_silent = unknown_silent
 
     async def answer(self, request: Any) -> Any | None:
@@ -113,6 +114,7 @@ class Connection(ServerRequestHandler):  # type: ignore[misc]
         """Queue every whole frame of the buffer; return how many bytes were used."""
         if self.lost:
             return len(data)
+        self._line.first_asked_s = self._line.first_asked_s or asyncio.get_running_loop().time()
         used = 0
         while True:
             try:

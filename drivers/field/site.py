@@ -23,6 +23,7 @@ class Faulty(Protocol):
 
     hangs: bool
     delay_ms: int
+    first_asked_s: float  # time of the event loop; 0: not asked since somebody set it to 0
 
 
 class SimLine(Protocol):

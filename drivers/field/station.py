@@ -6,6 +6,7 @@ that concern the whole device are plain attributes. No transport, no framing, no
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from typing import Final, Literal
 
 from drivers.field.hostile import Lie
@@ -17,6 +18,7 @@ from drivers.profile import Register, WordOrder
 Pattern = Literal["", "nan", "inf", "-inf", "denormal"]
 
 FOREVER: Final = -1
+LONG_BYTES: Final = 4  # registers that carry counters
 # What a broken sensor shows: the bits of an IEEE 754 single, and the byte that fills a decimal register
 PATTERNS: Final[dict[str, tuple[int, int]]] = {
     "nan": (0x7FC0_0000, 0xFF), "inf": (0x7F80_0000, 0xEE), "-inf": (0xFF80_0000, 0xEE),
@@ -48,6 +50,7 @@ class Station:
         self.mute = False  # executes a command and does not answer it
         self.delay_ms = 0
         self.order: WordOrder | None = None  # fault: shows its long registers in this order
+        self.factor = Fraction(1)  # fault: its long registers come multiplied by this
         self.pattern: Pattern = ""  # fault: what its sensors show
         self.lie: Lie | None = None  # hostile replies
         self.holes = False  # fault: refuses a read that bridges what its profile does not use
@@ -122,7 +125,11 @@ class Station:
         raw = self._sources[index]()
         if register.mask:
             return encode(register, int(raw) << _lowest_bit(register.mask) & register.mask)
-        if self.order is None or register.bytes < 4:
+        if register.bytes < LONG_BYTES:
+            return encode(register, raw)
+        if self.factor != 1:
+            raw = float(raw * self.factor) if register.type == "f32" else int(raw * self.factor)
+        if self.order is None:
             return encode(register, raw)
         if register.size:
             return encode(register, raw)[::-1]  # decimal digits with the highest byte first

@@ -44,6 +44,7 @@ class Wire:
         self.slaves = {slave.device_id: slave for slave in slaves}
         self.hangs = False
         self.delay_ms = 0
+        self.first_asked_s = 0.0
         self.talk: Callable[[bytes], None] = lambda _data: None
         self._line = line
         self._ears = [Ear(family) for family in sorted({slave.family for slave in slaves})]
@@ -54,6 +55,7 @@ class Wire:
     def hear(self, data: bytes) -> None:
         """Take bytes of the master; a whole request is answered after its time on the line and the meter's delay."""
         loop = asyncio.get_running_loop()
+        self.first_asked_s = self.first_asked_s or loop.time()
         self._sent_by = max(loop.time(), self._sent_by) + len(data) * self._line.char_s
         if self._talking is not None and not self._talking.done():
             self._spoiled = True  # nobody understands the one or the other

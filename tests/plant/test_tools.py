@@ -43,7 +43,7 @@ def test_reading_switching_and_frames_through_the_core(make_park) -> None:
     assert [line.split()[0:2] for line in tripped.stdout.splitlines()[-4:]][1:] == [
         ["2", "operate"], ["3", "accept"], ["4", "verify"]
     ]  # fmt: skip
-    wait_for(lambda: park.tag("M", BREAKER, "Position") == (OPEN, 0), 10, "the image to show it")
+    wait_for(lambda: park.tag("M", BREAKER, "Position") == (OPEN, 0), 30, "the image to show it")
     again = run(park, "meter", "trip", BREAKER, "--yes")
     assert (again.returncode, "interlock.already" in again.stderr) == (1, True)
     assert run(park, "meter", "close", BREAKER, "--yes").returncode == 0
@@ -64,11 +64,11 @@ def test_reading_switching_and_frames_through_the_core(make_park) -> None:
         [*park.command("meter", "frames", METER, "--follow", "--json")], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as follower:
         assert follower.stdout is not None
-        first = json.loads(follower.stdout.readline())
+        told = (json.loads(line) for line in follower.stdout)
+        reply = next(frame for frame in told if frame["outcome"] == "reply")  # a busy machine may miss one before
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(10) == 0
-    assert first["outcome"] == "reply"
-    assert first["received_fields"]
+        assert follower.wait(30) == 0
+    assert reply["received_fields"]
 
     refused = run(park, "meter", "trip", "--via", gateway, "--unit", "1", "--profile", "wattkeeper-demo-1p",
                   "--force", "--yes")  # fmt: skip

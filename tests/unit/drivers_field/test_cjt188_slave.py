@@ -70,6 +70,15 @@ def test_it_hears_its_type_and_address_only() -> None:
     assert not meter.hears(octets("68 10 79 56 34 12 00 00 00 01 03 1F 90 00 00 16"))
 
 
+def test_another_meter_in_its_place_answers_with_its_own_address() -> None:
+    meter = slave(initial_counts=5)
+    meter.station = raw_station(CJT_WATER, "00000012345679", initial_counts=7)
+    reply = meter.answer(octets(f"68 10 {A} 01 03 1F 90 00 3F 16"))
+    assert reply is not None
+    assert reply[2:9] == octets("79 56 34 12 00 00 00")
+    assert reply[14:18] == octets("07 00 00 00")
+
+
 def test_without_a_valve_a_command_is_refused() -> None:
     profile = dataclasses.replace(CJT_WATER, switch=None)
     meter = Cjt188Slave(raw_station(profile, "00000012345678"))

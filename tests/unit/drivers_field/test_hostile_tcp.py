@@ -107,6 +107,7 @@ async def test_wrong_orders_are_told(park: Any, asker: Asker) -> None:
         ("sensor", "shop", "hot", "nan, inf"),
         ("word-order", "shop", "AABB", "ABCD, CDAB"),
         ("holes", "shop", "many", "on, off"),
+        ("scale", "shop", "1001", "0.001 to 1000"),
         ("swap", "shop", "shop", "feeder, hall, lamp, water"),
         ("same-serial", "shop", "nobody", "feeder, hall, lamp, water"),
         ("press-button", "shop", "", "nothing"),
@@ -153,6 +154,16 @@ async def test_a_meter_with_holes_refuses_reads_over_them_and_no_others(park: An
         assert [await code(*read) for read in ((11, 7), (11, 3), (16, 2), (13, 2), (14, 1))] == [2, 0, 0, 2, 2]
         await park.ordered("clear", "shop")
         assert await code(11, 7) == 0
+async def test_a_scale_unlike_the_profile_s_is_exact(park: Any, _asker: Asker) -> None:
+    for factor, shown in [("10", 12340), ("0.1", 123), ("1000", 1234000)]:
+        await park.ordered("scale", "shop", factor)
+        assert await shop_words(park) == [shown & 0xFFFF, shown >> 16]
+        assert (await park.ordered("list"))["devices"]["shop"] == [f"scale x{factor}"]
+    await park.ordered("scale", "shop", "off")
+    assert await shop_words(park) == [1234, 0]
+    await park.ordered("scale", "shop", "10")
+    await park.ordered("clear", "shop")
+    assert await shop_words(park) == [1234, 0]
 
 
 @asked

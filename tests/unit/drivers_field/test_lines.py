@@ -262,6 +262,11 @@ async def test_a_power_cut_takes_all_and_gives_all_back(lines: Lines) -> None:
     await lines.order("power-on")
     async with client(lines.tcp) as peer:
         assert counted(await peer.ask(READ_FLAT), "dlt645") == [11]
+        asked_s = (await lines.order("first-asked"))["seconds"]
+        assert asked_s["mix"] > 0
+        assert asked_s["port"] is None
+        assert counted(await peer.ask(READ_FLAT), "dlt645") == [11]
+        assert (await lines.order("first-asked"))["seconds"] == asked_s, "the first counts"
     assert not any((await lines.order("list"))["gateways"].values())
 
 
