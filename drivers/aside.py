@@ -1,8 +1,9 @@
 """Devices that are asked aside from the cycle, because they fail or dawdle: seldom enough that the others lose nothing.
 
 Where a gateway takes a second connection they are asked over that. On a line that all share, everything they cost
-beyond what a good device costs is paid from a credit that grows by a twentieth of the others' time: a device that is
-dead, that answers every second time, or that thinks for a second each time, delays no other by more than 5 %.
+beyond what a good device costs is paid from a credit that grows by less than a twentieth of the time: a device that is
+dead, that answers every second time, or that thinks for a second each time, delays no other by more than 5 % against a
+line that never had it.
 Rule: this file decides when such a device is asked; what its answer means the poller decides.
 """
 
@@ -19,7 +20,7 @@ from drivers.outcome import Outcome, Silence
 from drivers.stations import MISSES_LOST, Station
 from scada.clock import NS_PER_S, Clock
 
-SHARE: Final = 1 / 21  # of the time of a line that failing and slow devices may take: 5 % of what the others have
+SHARE: Final = 0.044  # of the time of a line, for failing and slow devices; what a good one costs makes it 5 %
 FREE_LOOKS: Final = 2  # time-outs that need not be paid in advance: three of them in a row are a loss, seen at once
 LOST_AFTER_S: Final = 30.0  # a device that was missed and could not be asked since is lost without another look
 SLOW_TIMES: Final = 4.0  # an answer that takes so many times as long as its neighbours' usual one is slow ...

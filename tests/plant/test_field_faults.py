@@ -158,7 +158,7 @@ def test_a_wrong_word_order_or_scale_is_found_by_what_the_register_cannot_have_c
         lambda: all(trial.of(m, "held") or not trial.is_good(m) for m in SWAPPED_WORDS), 30, "words to be rejected"
     )
     for meter, (_, held) in WRONG_SCALE.items():
-        assert set(trial.since(mark, meter, "held")) == {0, held}, meter
+        assert set(trial.since(mark, meter, "held")) - {0} == {held}, meter
         trial.wait_alarm(trial.point_of(meter), "ChargeHeld", 30)
     frozen = trial.billed(wrong)
     trial.wait_reads(trial.mark(), WRONG_SCALE, 3, 60)

@@ -1,4 +1,4 @@
-"""Lines that break, a park without power, crossed cables, commands without an answer: all comes back, nothing is assumed.
+"""Lines that break, a park without power, crossed cables, commands without an answer: all returns, nothing is assumed.
 
 One park. Some meters are dead from the start, while the tests try other faults in any order; the last one looks at what
 became of them, brings them back, and compares the books with what the meters counted.
