@@ -154,6 +154,9 @@ async def test_a_meter_with_holes_refuses_reads_over_them_and_no_others(park: An
         assert [await code(*read) for read in ((11, 7), (11, 3), (16, 2), (13, 2), (14, 1))] == [2, 0, 0, 2, 2]
         await park.ordered("clear", "shop")
         assert await code(11, 7) == 0
+
+
+@asked
 async def test_a_scale_unlike_the_profile_s_is_exact(park: Any, _asker: Asker) -> None:
     for factor, shown in [("10", 12340), ("0.1", 123), ("1000", 1234000)]:
         await park.ordered("scale", "shop", factor)
