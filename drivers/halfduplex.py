@@ -28,9 +28,7 @@ TURNAROUND_S: Final = 0.1  # MODBUS over Serial Line V1.02 2.4.1: 100 to 200 ms 
 FENCE_TIMEOUTS: Final = 1.0  # a device that is late by more than another time-out is as good as dead
 MUTE_MAX: Final = 8  # time-outs without one byte between them: the connection may be dead without knowing
 FENCE_S_MAX: Final = 30.0  # bytes that come for longer are no late answer but noise, which the scanners skip
-LATE_TIMEOUTS: Final = (
-    10.0  # what a network holds back for longer than a patience so often exceeded, it has thrown away
-)
+LATE_TIMEOUTS: Final = 10.0  # a device that was late again and again is not asked for so long
 PROOF_S: Final = 0.5  # silence between an answer in doubt and the same question again: what was held back comes at once
 PROOF_TIMEOUTS: Final = 0.5  # at most; then of a device that is always later than the fence the second one is too late
 HELD_UP_NS: Final = 100_000_000  # a timer so late was held up, and with it the reading of what came
@@ -73,7 +71,8 @@ class _Fence:
     asked: Exchange
     part: Exchange
     scanner: Scanner
-    only: bool  # the device owes nothing else, so that its answer is known when it comes
+    only: bool  # no other answer may come now
+    sure: bool  # nor does the device owe any other, however old, so that its answer is known when it comes
     from_ns: int
     quiet_ns: int  # silence that proves that nothing comes any more
     owed_ns: int  # until when the answer may come at all, on a line that was quiet
@@ -183,7 +182,7 @@ class BusLine:
             pending.done(Silence("timeout", False), 0)
             self._pump()
             return
-        asked = self._owed.mark_for(pending.exchange, now) or pending.exchange
+        asked = self._owed.mark_for(pending.exchange) or pending.exchange
         self._send(_Transaction(pending, asked, asked, asked.scanner(), now))
 
     def _send(self, flying: _Transaction) -> None:
@@ -276,13 +275,12 @@ class BusLine:
 
     def _take(self, flying: _Transaction, judged: Judged) -> None:
         """End with an answer that can be no other's, or ask on."""
-        now = self._clock.mono_ns()
         if isinstance(judged, Reply):
-            if self._owed.doubts(flying.asked, now):
+            if self._owed.doubts(flying.asked):
                 flying.shown = judged
                 self._wake_in(self._proof_ns)
                 return
-            self._owed.settle(flying.asked, now)
+            self._owed.settle(flying.asked)
         if flying.asked is not flying.pending.exchange:  # a device that refuses its mark is asked twice
             self._ask(flying)
         else:
@@ -295,7 +293,7 @@ class BusLine:
         elif flying.more:  # behind the second answer, so that it was not the last
             self._give_up(flying)
         else:
-            self._owed.settle(flying.asked, self._clock.mono_ns(), certain=True)
+            self._owed.settle(flying.asked, certain=True)
             self._end(flying, shown)
 
     def _note_wrong(self, flying: _Transaction, wrong: Violation) -> None:
@@ -345,7 +343,7 @@ class BusLine:
                 self._free_from_ns = now + self._gap_ns
                 self._lift_fence()
                 if isinstance(late, Reply):
-                    self._owed.settle(fence.asked, now, certain=True)
+                    self._owed.settle(fence.asked, certain=fence.sure)
                 break
         self._pump()
 
@@ -399,11 +397,11 @@ class BusLine:
     def _raise_fence(self, flying: _Transaction) -> _Fence:
         """Let nobody be asked until the answer to a given-up question has come, or the line was quiet for long."""
         now = self._clock.mono_ns()
-        only = self._owed.miss(flying.asked, now, barred=flying.again)
+        only, sure = self._owed.miss(flying.asked, now, barred=flying.again)
         quiet_ns = max(int(FENCE_TIMEOUTS * flying.pending.timeout_ns), self._gap_ns)
         last_ns = now + int(FENCE_S_MAX * NS_PER_S)
         owed_ns = flying.first_by_ns + quiet_ns
-        self._fence = _Fence(flying.asked, flying.part, flying.scanner, only, now, quiet_ns, owed_ns, last_ns)
+        self._fence = _Fence(flying.asked, flying.part, flying.scanner, only, sure, now, quiet_ns, owed_ns, last_ns)
         return self._fence
 
     # -- the link

@@ -4,7 +4,8 @@ A device answers in the order in which it is asked, and nothing on the way chang
 question of another *shape* (`Exchange.alike`), whatever it owed has come or never will. After a time-out the line asks
 such a question first, a *mark*. A device that has none is asked twice and must answer promptly both times, with silence
 behind each answer: what was held back comes at once and falls into the silence, and of a device that is always so late
-the second answer comes too late. Then more is owed than before, and its shape is *barred* until nothing can be late.
+the second answer comes too late. Then more is owed than before, and its shape is *barred* for some time. An answer in
+doubt stays so however long ago it was owed: a gateway may hold one back until the next question goes through.
 Rule: bookkeeping alone; bytes and silence are the line's, and time comes in.
 """
 
@@ -24,58 +25,57 @@ T = TypeVar("T")
 class _Debt:
     """Answers of one shape that may still come."""
 
-    until_ns: int  # monotonic
     barred: bool
+    until_ns: int  # monotonic; it is not waited for any more then, but the doubt stays
 
 
 class Owed:
     """What the devices of one line have not answered, and what they are known to answer."""
 
     def __init__(self, late_ns: int) -> None:
-        """late_ns: after so long no answer comes any more."""
+        """late_ns: how long an answer is waited for."""
         self._late_ns = late_ns
         self._debts: dict[Hashable, dict[Hashable, _Debt]] = {}  # device -> shape -> what is owed
         self._known: dict[Hashable, dict[Hashable, Exchange]] = {}  # device -> shape -> a read that it has answered
 
-    def _of(self, question: Exchange, now_ns: int) -> dict[Hashable, _Debt]:
-        """Return what the device that is asked owes now, by shape."""
-        device = question.alike[0]
-        debts = self._debts.get(device, {})
-        for shape in [shape for shape, debt in debts.items() if debt.until_ns <= now_ns]:
-            del debts[shape]
-        return debts
+    def _of(self, question: Exchange) -> dict[Hashable, _Debt]:
+        """Return what the device that is asked owes, by shape."""
+        return self._debts.get(question.alike[0], {})
 
-    def miss(self, question: Exchange, now_ns: int, barred: bool = False) -> bool:
-        """Note that a question was given up: its answer may come late. Tell whether it is the only one owed.
+    def miss(self, question: Exchange, now_ns: int, barred: bool = False) -> tuple[bool, bool]:
+        """Note that a question was given up: its answer may come late. Tell whether it is the only one that may come
+        now, and the only one that is owed at all.
 
-        barred: it was asked again and again, and no more of its shape may be asked before all has come.
+        barred: it was asked again and again, and no more of its shape may be asked for some time.
         """
         device, shape = question.alike
-        only = not self._of(question, now_ns)
-        _kept(self._debts, device, {})[shape] = _Debt(now_ns + self._late_ns, barred)
-        return only
+        debts = self._of(question)
+        only, sure = all(debt.until_ns <= now_ns for debt in debts.values()), not debts
+        _kept(self._debts, device, {})[shape] = _Debt(barred, now_ns + self._late_ns)
+        return only, sure
 
-    def doubts(self, question: Exchange, now_ns: int) -> bool:
+    def doubts(self, question: Exchange) -> bool:
         """Tell whether an answer to a read may be an old one. A write is proved by what it did, never by its answer."""
-        return not question.writes and question.alike[1] in self._of(question, now_ns)
+        return not question.writes and question.alike[1] in self._of(question)
 
     def bars(self, question: Exchange, now_ns: int) -> bool:
         """Tell whether a read must not be asked yet."""
-        debt = self._of(question, now_ns).get(question.alike[1])
-        return debt is not None and debt.barred and not question.writes and self.mark_for(question, now_ns) is None
+        debt = self._of(question).get(question.alike[1])
+        barred = debt is not None and debt.barred and debt.until_ns > now_ns
+        return barred and not question.writes and self.mark_for(question) is None
 
-    def mark_for(self, question: Exchange, now_ns: int) -> Exchange | None:
+    def mark_for(self, question: Exchange) -> Exchange | None:
         """Return the shortest read by whose answer the device shows that it owes nothing; None without a doubt."""
-        if not self.doubts(question, now_ns):
+        if not self.doubts(question):
             return None
-        device, debts = question.alike[0], self._of(question, now_ns)
+        device, debts = question.alike[0], self._of(question)
         marks = [mark for shape, mark in self._known.get(device, {}).items() if shape not in debts]
         return min(marks, key=lambda mark: mark.reply_bytes, default=None)
 
-    def settle(self, question: Exchange, now_ns: int, certain: bool = False) -> None:
+    def settle(self, question: Exchange, certain: bool = False) -> None:
         """Note an answer; certain: it is the answer to this question although its shape was owed."""
         device, shape = question.alike
-        if certain or shape not in self._of(question, now_ns):
+        if certain or shape not in self._of(question):
             self._debts.pop(device, None)
             known = _kept(self._known, device, {})
             if not question.writes and (shape in known or len(known) < KNOWN_MAX):

@@ -182,7 +182,9 @@ def test_a_flood_costs_no_more_time_than_a_babbling_line() -> None:
     assert sum(fed) <= 2 * FRAME_MAX, "once for the answer, once for the fence"
     bench.pass_s(FENCE_S_MAX, 0.1)
     bench.ask("second", question)
-    bench.hear(answer(question, 7))
+    for _ in range(2):  # the first answer could be the one to the first question
+        bench.hear(answer(question, 7))
+        bench.pass_s(TIMEOUT_S, 0.05)
     assert bench.outcomes["second"] == payload(7)
     assert not isinstance(bench.outcomes["first"], Reply)
 

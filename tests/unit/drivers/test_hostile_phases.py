@@ -18,7 +18,7 @@ from drivers.field.hostile import Burst, Lie, Mouth, classes_for
 from drivers.lines import State
 from drivers.modbus import read_request
 from drivers.modbus_rtu import Question
-from drivers.outcome import Outcome, Reply
+from drivers.outcome import Outcome, Reply, Silence
 
 SPARE_S: Final = 45.0  # a fence ends after 30 s whatever comes
 THINKS_S: Final = 0.02
@@ -243,3 +243,25 @@ def test_a_lie_in_a_follow_up_part_shows_no_half_value(lie: str, part: int) -> N
     assert at.outcome("first") == whole or not isinstance(at.outcome("first"), Reply) or lie in IN_THE_DATA
     assert at.outcome("third") == Reply(at.tongue.value(OTHER))
     assert at.outcome("again") == whole
+
+
+@pytest.mark.parametrize("quiet_s", [2.0, 10.0, 600.0])
+@pytest.mark.parametrize("family", TONGUES)
+def test_an_answer_held_back_until_the_next_question_is_not_believed_however_old(
+    family: Family, quiet_s: float
+) -> None:
+    at, shown = Stage(TONGUES[family], "late"), [OLD]
+    lie = Lie("late", 1)
+
+    def hear(data: bytes) -> None:
+        for burst in at.mouth.speak(lie, family, data, at.tongue.reply(at.first, shown[0])):
+            at.later(THINKS_S, burst.data)
+
+    at.bench.link.write = hear  # type: ignore[method-assign]
+    at.bench.ask("held back", at.first)
+    at.run(quiet_s)
+    assert at.outcome("held back") == Silence("timeout", True)
+    shown[0] = NOW
+    at.bench.ask("next", at.first)
+    at.run(SPARE_S)
+    assert at.outcome("next") == Reply(at.tongue.value(NOW))
