@@ -20,7 +20,8 @@ from drivers.outcome import Outcome, Silence
 from drivers.stations import MISSES_LOST, Station
 from scada.clock import NS_PER_S, Clock
 
-SHARE: Final = 0.044  # of the time of a line, for failing and slow devices; what a good one costs makes it 5 %
+SHARE: Final = 0.05  # of the time of a line that failing and slow devices may take
+BUS_SHARE: Final = 0.044  # the same where they take it from all others; what a good one costs makes it 5 %
 FREE_LOOKS: Final = 2  # time-outs that need not be paid in advance: three of them in a row are a loss, seen at once
 LOST_AFTER_S: Final = 30.0  # a device that was missed and could not be asked since is lost without another look
 SLOW_TIMES: Final = 4.0  # an answer that takes so many times as long as its neighbours' usual one is slow ...
@@ -35,17 +36,18 @@ Take = Callable[[Station, int, Outcome, int], Then]
 
 
 class Share:
-    """A credit of time that grows by SHARE of what passes, up to a limit. Pure: time comes in."""
+    """A credit of time that grows by a share of what passes, up to a limit. Pure: time comes in."""
 
-    def __init__(self, limit_ns: int, most_ns: int = UNBOUNDED_NS) -> None:
+    def __init__(self, limit_ns: int, most_ns: int = UNBOUNDED_NS, share: float = SHARE) -> None:
         """most_ns: how long anybody waits beyond the limit for what several have spent together."""
-        self._ahead_ns = int(limit_ns / SHARE)
+        self._ahead_ns = int(limit_ns / share)
+        self._share = share
         self._most_ns = most_ns
         self._paid_ns = 0  # when everything spent so far is paid for
 
     def spend(self, cost_ns: int, now_ns: int) -> None:
         """Take time from the line; it is paid for later."""
-        price_ns = int(cost_ns / SHARE)
+        price_ns = int(cost_ns / self._share)
         latest_ns = now_ns + self._ahead_ns + max(self._most_ns, price_ns)
         self._paid_ns = min(max(self._paid_ns, now_ns) + price_ns, latest_ns)
 
@@ -72,7 +74,8 @@ class Aside:
         self._main_only = lines.shared  # or the gateway refuses a second connection
         self._fence_ns = int(lines.main.fence_s * NS_PER_S)
         missed_ns = int(gateway.timeout_s * NS_PER_S) + self._fence_ns
-        self.share = Share(FREE_LOOKS * missed_ns) if lines.shared else Share(0, RETURN_MOST_NS)
+        bus = Share(FREE_LOOKS * missed_ns, share=BUS_SHARE)
+        self.share = bus if lines.shared else Share(0, RETURN_MOST_NS)
         self._returns = Share(
             FREE_LOOKS * missed_ns
         )  # for what fails in the cycle of a line with a probe line beside it
