@@ -91,6 +91,8 @@ def _dlt645_switch(device: Device, switch: Switch, target: int, utc_ns: int) -> 
 
 
 def _dlt645_1997_read(device: Device, block: Block) -> Question:
+    if (block.address, block.count) == (dlt645_1997.TIME, dlt645_1997.CLOCK_BYTES):  # a clock with its date
+        return dlt645_1997.read_clock(device.address, device.profile.wake_bytes)
     return dlt645_1997.read(device.address, block.address, block.count, device.profile.wake_bytes)
 
 

@@ -6,13 +6,15 @@ question for the address.
 Source: DL/T 645-1997 sections 4 to 6 and annex A.
 """
 
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from drivers import dlt645
 from drivers.dlt645 import METER_OFFSET_S, clock_bytes
-from drivers.dlt645_frame import BROADCAST, WAKE_MAX, address_bytes
+from drivers.dlt645_frame import BROADCAST, WAKE_MAX, Wrong, address_bytes
 from drivers.dlt645_question import ANY_LENGTH, Edition, Request, ask, only_one_meter
 from drivers.dlt645_words import ERRORS_1997
+from drivers.outcome import Continue, Judged, Reply, Scanner, Violation
 
 READ: Final = 0x01
 FOLLOW_UP: Final = 0x02
@@ -23,6 +25,12 @@ WRITE_ADDRESS: Final = 0x0A
 CHANGE_BAUD: Final = 0x0C
 CHANGE_PASSWORD: Final = 0x0F
 CLEAR_DEMAND: Final = 0x10
+
+DATE: Final = 0xC010  # WW DD MM YY on the wire
+TIME: Final = 0xC011  # ss mm hh
+DATE_BYTES, TIME_BYTES = 4, 3
+CLOCK_BYTES: Final = TIME_BYTES + DATE_BYTES
+MIDNIGHTS_MAX: Final = 2  # that may pass while a clock is read: one is seldom, more is a clock that runs backwards
 
 WRITE_MAX: Final = 50  # data bytes of a write; the edition names no limit, that of 2007 is kept
 PASSWORD_DIGITS: Final = 8  # level (two digits) and password (six)
@@ -75,6 +83,71 @@ def read(address: str, di: int, payload_bytes: int = ANY_LENGTH, wake_bytes: int
     if where == BROADCAST:
         raise ValueError("nobody answers a read to the broadcast address")
     return ask(EDITION, where, READ, lead, wake_bytes, lead=lead, payload_bytes=payload_bytes, writes=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRead:
+    """The whole clock, ss mm hh WW DD MM YY, whose parts stand under two identifiers: an outcome.Exchange.
+
+    It asks for the time, for the date and for the time once more. When the second time is not before the first, no
+    midnight has passed and the date belongs to it; else the date is asked for again. What is answered is the last time,
+    so that its receipt is the receipt of the whole.
+    """
+
+    asked: Request  # of the two identifiers the one that is asked for now
+    address: str
+    wake_bytes: int
+    time: bytes = b""  # as read before the date
+    date: bytes = b""
+    midnights: int = 0
+
+    @property
+    def wire(self) -> bytes:
+        """Return the bytes of the question that is due."""
+        return self.asked.wire
+
+    @property
+    def writes(self) -> bool:
+        """Nothing is changed by reading a clock."""
+        return False
+
+    @property
+    def broadcast(self) -> bool:
+        """One meter answers."""
+        return False
+
+    @property
+    def reply_bytes(self) -> int:
+        """Return the length of the right answer to the question that is due."""
+        return self.asked.reply_bytes
+
+    def scanner(self) -> Scanner:
+        """Return a fresh scanner."""
+        return self.asked.scanner()
+
+    def judge(self, frame: bytes) -> Judged | Continue | None:
+        """Judge a frame; None when it answers something else. Only a whole clock of one day becomes a Reply."""
+        judged = self.asked.judge(frame)
+        if not isinstance(judged, Reply):
+            return judged
+        if self.asked.lead == di_bytes(DATE):
+            return replace(self, date=judged.payload).asking(TIME, TIME_BYTES)
+        later = judged.payload
+        if self.date and later[::-1] >= self.time[::-1]:  # hh mm ss, in digits that sort as they stand
+            return Reply(later + self.date)
+        midnights = self.midnights + bool(self.date)
+        if midnights > MIDNIGHTS_MAX:
+            return Violation(Wrong.SEQUENCE)
+        return replace(self, time=later, date=b"", midnights=midnights).asking(DATE, DATE_BYTES)
+
+    def asking(self, di: int, size: int) -> Continue:
+        """Return the next question of the same transaction."""
+        return Continue(replace(self, asked=read(self.address, di, size, self.wake_bytes)))
+
+
+def read_clock(address: str, wake_bytes: int = WAKE_MAX) -> ClockRead:
+    """Make the read of a whole clock; its payload is CLOCK_BYTES long."""
+    return ClockRead(read(address, TIME, TIME_BYTES, wake_bytes), address, wake_bytes)
 
 
 def write(address: str, di: int, value: bytes, password: str, wake_bytes: int = WAKE_MAX) -> Request:

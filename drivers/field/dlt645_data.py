@@ -29,7 +29,8 @@ class DataBook:
         self._parameters = items.PARAMETERS_1997 if old else items.PARAMETERS_2007
         self._own: dict[int, list[int]] = {}  # identifier -> registers of the profile
         for index, register in enumerate(station.profile.registers):
-            self._own.setdefault(register.di, []).append(index)
+            if not (old and register.type == "clock" and register.di in items.CLOCKS):  # read in two parts
+                self._own.setdefault(register.di, []).append(index)
         self._lengths = {item.di: item.bytes for item in station.profile.data}
 
     def read(self, di: int) -> bytes | None:

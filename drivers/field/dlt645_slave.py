@@ -36,7 +36,7 @@ class Dlt645Slave:
         self.device_id = device.id
         self.address = bytes.fromhex(device.address.zfill(12))[::-1]
         self.mouth = Mouth()
-        self._waiting = b""  # what follow-up frames will bring
+        self._waiting, self._waiting_di = b"", b""  # what follow-up frames will bring, and of which identifier
         self._sequence = 0
         self.station = station
 
@@ -85,16 +85,18 @@ class Dlt645Slave:
         return self._piece(request.data[:size], data, b"")
 
     def read_on(self, request: MeterParts) -> Answer:
-        """Follow-up: DI and SEQ in, DI, data and SEQ out (1997: neither)."""
+        """Follow-up: DI and SEQ in, DI, data and SEQ out. 1997 has no SEQ in either direction."""
         size = self._book.di_bytes
-        sequence = request.data[size : size + 1]
-        if not self._waiting or (size == 4 and sequence != bytes([self._sequence])):
+        di, sequence = request.data[:size], request.data[size:]
+        if len(sequence) != (size == 4):
+            return FAILED, bytes([OTHER])
+        if not self._waiting or di != self._waiting_di or (sequence and sequence != bytes([self._sequence])):
             return FAILED, bytes([NO_DATA])
-        return self._piece(request.data[:size], self._waiting, sequence)
+        return self._piece(di, self._waiting, sequence)
 
     def _piece(self, di: bytes, data: bytes, sequence: bytes) -> Answer:
         limit = self._station.panel.part_bytes or READ_MAX - len(di) - 1
-        piece, self._waiting = data[:limit], data[limit:]
+        piece, self._waiting, self._waiting_di = data[:limit], data[limit:], di
         self._sequence += 1
         return MORE if self._waiting else 0, di + piece + sequence
 

@@ -5,16 +5,19 @@ inverse of the driver's decoder; whole counters stay whole.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from drivers.device import Device
 from drivers.field.model import PER_BASE_UNIT, MeterState
 from drivers.field.quantities import COUNTERS, counted_unit, quantity_of
 from drivers.field.registers import ratio_of, rounded, units_per_count
 from drivers.field.views import analog_base, counter_base
-from drivers.profile import Register, Switch
+from drivers.profile import Billing, Register, Switch
 from scada.position import CLOSED, INTERMEDIATE, OPEN
 
 Source = Callable[[], int | float]
+IMPORTED: Final = "ActiveEnergyImport"  # of measures of every profile, with the name of the rate behind it
+RATE_NAMES: Final = ("Sharp", "Peak", "Flat", "Valley", "DeepValley")
 
 
 def source_of(state: MeterState, register: Register) -> Source:
@@ -22,8 +25,9 @@ def source_of(state: MeterState, register: Register) -> Source:
     profile = state.meter.device.profile
     if profile.switch is not None and register.measure == profile.switch.position:
         return _position(state, profile.switch)
-    if profile.billing is not None and register.measure in profile.billing.rates:
-        return rate_source(state, register, profile.billing.rates.index(register.measure))
+    rate = rate_of(register.measure, profile.billing)
+    if rate >= 0:
+        return rate_source(state, register, rate)
     quantity = quantity_of(register)
     if quantity.dimension in COUNTERS:
         return _counter(state, register)
@@ -33,6 +37,17 @@ def source_of(state: MeterState, register: Register) -> Source:
     if register.type == "f32":
         return lambda: analog_base(state, quantity) / factor
     return lambda: rounded(register, analog_base(state, quantity) / factor)
+
+
+def rate_of(measure: str, billing: Billing | None) -> int:
+    """Return which rate a register counts, from 0; -1 for a total, and for what is no energy that flows in.
+
+    Rates that are for people alone are not named under [billing]: their names tell.
+    """
+    if billing is not None and measure in billing.rates:
+        return billing.rates.index(measure)
+    name = measure.removeprefix(IMPORTED)
+    return RATE_NAMES.index(name) if name != measure and name in RATE_NAMES else -1
 
 
 def rate_source(state: MeterState, register: Register, rate: int) -> Source:

@@ -4,6 +4,7 @@ The field builds its frames apart from the drivers: a mistake of one of them sho
 """
 
 import struct
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,50 @@ def test_follow_up_frames_are_put_together_by_the_driver() -> None:
     for size in (1, 3, 8, 19):
         slave.station.panel.part_bytes = size
         assert read(device, slave, block) == whole
+
+
+def test_follow_up_frames_of_1997_are_put_together_by_the_driver() -> None:
+    device, slave = pair(SHIPPED["dlt645-1997"], initial_counts=INITIAL)
+    block = Block(0, 0x901F, 20, ())
+    whole = read(device, slave, block)
+    assert isinstance(whole, Reply)
+    for size in (1, 3, 8, 19):
+        slave.station.panel.part_bytes = size
+        assert read(device, slave, block) == whole
+        first = dialect_of("dlt645-1997", False).read(device, block)
+        answered(slave, first)  # a part that gets lost: the block is asked for from its beginning, and nothing is torn
+        assert read(device, slave, block) == whole
+
+
+@pytest.mark.parametrize("name", ["dlt645-1997", "dlt645-2007-3p"])
+def test_the_rates_of_a_meter_add_up_to_its_total(name: str) -> None:
+    minutes = tuple(tuple(minute // 360 for minute in range(1440)) for _ in range(7))  # six hours each
+    device, slave = pair(SHIPPED[name], initial_counts=INITIAL, rate_minutes=minutes)
+    for _ in range(24):
+        go_on(slave.station, 3600.0)
+    registers = {register.measure: register for register in device.profile.registers}
+    counts = {}
+    for block in plan_blocks(device.profile):
+        outcome = read(device, slave, block)
+        counts |= {
+            register.measure: shown(outcome.payload, register)
+            for register in (device.profile.registers[i] for i in block.registers)
+            if register.measure.startswith("ActiveEnergyImport")
+        }
+    rates = [counts[f"ActiveEnergyImport{rate}"] for rate in ("Sharp", "Peak", "Flat", "Valley")]
+    assert all(rate > 0 for rate in rates)
+    assert 0 <= counts["ActiveEnergyImportTotal"] - sum(rates) <= len(rates)  # each is cut off by itself
+    whole = read(device, slave, Block(0, 0x901F if name == "dlt645-1997" else 0x0001_FF00, 20, ()))
+    parts = [replace(registers["ActiveEnergyImportTotal"], at=4 * n) for n in range(5)]
+    assert [shown(whole.payload, part) for part in parts] == [counts["ActiveEnergyImportTotal"], *rates]
+
+
+def test_the_clock_of_1997_is_read_in_two_parts() -> None:
+    device, slave = pair(SHIPPED["dlt645-1997"])
+    block = next(b for b in plan_blocks(device.profile) if b.address == 0xC011)
+    slave.station.clock_offset_s = 86_400.0 * 3 + 61
+    outcome = read(device, slave, block)
+    assert outcome == Reply(bytes.fromhex("010112 06 221125"))  # Saturday 2025-11-22 12:01:01
 
 
 def test_a_closed_switch_opens_the_valve_again() -> None:

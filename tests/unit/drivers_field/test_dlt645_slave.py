@@ -247,6 +247,28 @@ def test_a_refusing_and_a_mute_meter() -> None:
     assert read(meter, 0x02010100)  # reading is no command
 
 
+def test_follow_up_frames_of_1997_carry_no_number() -> None:
+    meter = Dlt645Slave(raw_station(DLT_1997, "801300130754", initial_counts=77))
+    di = octets("1F90")
+    whole = asked(meter, 0x01, di).data
+    meter.station.panel.part_bytes = 8
+    parts = [asked(meter, 0x01, di)]
+    while parts[-1].control & 0x20:
+        parts.append(asked(meter, 0x02, di))
+    assert [part.control for part in parts] == [0xA1, 0xA2, 0x82]
+    assert di + b"".join(part.data[2:] for part in parts) == whole
+    assert asked(meter, 0x02, di).control == 0xC2  # nothing is left
+
+
+def test_follow_up_questions_of_1997_that_do_not_fit() -> None:
+    meter = Dlt645Slave(raw_station(DLT_1997, "801300130754"))
+    meter.station.panel.part_bytes = 8
+    asked(meter, 0x01, octets("1F90"))
+    assert asked(meter, 0x02, octets("1F90 01")).data == b"\x01"  # a number, as in 2007
+    assert asked(meter, 0x02, octets("1FB6")).data == b"\x02"  # of another identifier
+    assert asked(meter, 0x02, octets("1F90")).control == 0xA2
+
+
 def test_the_meter_of_1997() -> None:
     meter = Dlt645Slave(raw_station(DLT_1997, "801300130754", initial_counts=1))
     assert meter.answer(octets("68 54 07 13 00 13 80 68 01 02 43 C3 DA 16")) == octets(
