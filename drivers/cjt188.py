@@ -112,6 +112,20 @@ def station_of(device: Device) -> Station:
     )
 
 
+def answered_type(station: Station, received: bytes) -> int | None:
+    """Return the type T of the meter whose frame is in what came from this address; None when there is none."""
+    for item in FrameScanner().feed(received):
+        if isinstance(item, bytes) and item[CONTROL_AT] & FROM_METER and _is_of(station.address, item):
+            return item[1]
+    return None
+
+
+def _is_of(asked: bytes, frame: bytes) -> bool:
+    """Tell whether a frame carries an address, byte by byte or by a wildcard of the question."""
+    shown = frame[ADDRESS_AT:CONTROL_AT]
+    return asked == shown or all(a in (b, ANY) for a, b in zip(asked, shown, strict=True))
+
+
 def address_bytes(digits: str) -> bytes:
     """Return the seven wire bytes of an address as printed: ten digits, led by the four of the maker's code if any.
 
@@ -185,7 +199,7 @@ class Question:
         if wrong is not None:
             return Violation(wrong)
         control, data = frame[CONTROL_AT], frame[DATA_AT:-2]
-        if not control & FROM_METER or control & FUNCTION != self.function or not self._is_from_station(frame):
+        if not control & FROM_METER or control & FUNCTION != self.function or not _is_of(self.station.address, frame):
             return None
         any_type = self.station.any_type or self.station.meter_type == ANY
         if frame[1] not in (PLAIN_TYPES if any_type else (self.station.meter_type,)):
@@ -199,11 +213,6 @@ class Question:
         if len(data) < HEAD_BYTES or self.payload_bytes not in (ANY_LENGTH, len(data) - HEAD_BYTES):
             return Violation(Wrong.LENGTH)
         return self._reply(frame, data)
-
-    def _is_from_station(self, frame: bytes) -> bool:
-        shown = frame[ADDRESS_AT:CONTROL_AT]
-        asked = self.station.address
-        return asked == shown or all(a in (b, ANY) for a, b in zip(asked, shown, strict=True))
 
     def _reply(self, frame: bytes, data: bytes) -> Judged:
         tolerated = ""

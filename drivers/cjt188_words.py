@@ -26,6 +26,13 @@ TYPE_NAMES: Final[dict[int, tuple[str, str]]] = {
     0x40: ("电表或其他", "electricity or other"),
     0xAA: ("任意类型", "any type"),
 }
+# The first digit of T: what a type that has no name of its own measures
+FAMILY_NAMES: Final[dict[int, tuple[str, str]]] = {
+    1: ("水表", "water"),
+    2: ("冷热量表", "heat or cooling"),
+    3: ("燃气表", "gas"),
+    4: ("电表或其他", "electricity or other"),
+}
 FUNCTION_NAMES: Final[dict[int, tuple[str, str]]] = {
     0x01: ("读数据", "read data"),
     0x03: ("读地址", "read address"),
@@ -69,6 +76,11 @@ VALVE_NAMES: Final[dict[int, tuple[str, str]]] = {
     2: ("阀门状态未定义", "valve state undefined"),
     VALVE_ABNORMAL: ("阀门异常", "valve abnormal"),
 }
+
+
+def type_name(meter_type: int) -> tuple[str, str]:
+    """Return the names of a meter type T; of the family where the standard names no such type."""
+    return TYPE_NAMES.get(meter_type) or FAMILY_NAMES.get(meter_type >> 4, ("未知", "unknown"))
 
 
 def refusal_meaning(wrote: bool, status: int) -> ExceptionMeaning:

@@ -12,7 +12,7 @@ from typing import Any
 
 from drivers.pollplan import Block
 from drivers.tools import show
-from drivers.tools.reading import Harvest, blocks_of, failure_text
+from drivers.tools.reading import Harvest, blocks_of, failure_texts
 from drivers.tools.reading import read as read_blocks
 from drivers.tools.session import Session
 from drivers.tools.spoken import Ports
@@ -33,7 +33,7 @@ def read(args: argparse.Namespace, ports: Ports, words: Words) -> int:
     finally:
         session.close()
     _print(args, target, session, harvest, words)
-    return 1 if harvest.failures else 0
+    return 0 if harvest.is_right(target.device) else 1
 
 
 def _print(args: argparse.Namespace, target: Target, session: Session, harvest: Harvest, words: Words) -> None:
@@ -48,17 +48,19 @@ def _print(args: argparse.Namespace, target: Target, session: Session, harvest: 
         print()
     if harvest.values:
         print("\n".join(show.values(harvest.values, words)))
-    for block, outcome in harvest.failures:
-        print(failure_text(target, block, outcome, words), file=sys.stderr)
+    for sentence in failure_texts(target, harvest, words):
+        print(sentence, file=sys.stderr)
 
 
 def document(target: Target, session: Session, harvest: Harvest, words: Words, frames: bool) -> Mapping[str, Any]:
     """Return what one round gave, as plain data."""
     protocol, framed = target.device.profile.protocol, session.framed
+    told, right = failure_texts(target, harvest, words), harvest.is_right(target.device)
     return {
         "target": target.device.id, "protocol": target.spoken, "way": session.told(words),
         "values": [show.value_json(value) for value in harvest.values],
-        "failures": [failure_text(target, block, outcome, words) for block, outcome in harvest.failures],
+        "failures": [] if right else told,
+        "remarks": told if right else [],
         "frames": [show.entry_json(entry, protocol, framed) for entry in harvest.entries] if frames else [],
     }  # fmt: skip
 
@@ -107,16 +109,16 @@ def _round(
         print(
             json.dumps({**said, "utc_ns": time.time_ns(), "changed": sorted(changed)}, ensure_ascii=False), flush=True
         )
-        return bool(harvest.failures)
+        return not harvest.is_right(target.device)
     print(f"--- {time.strftime('%H:%M:%S')}  {words('changed') if changed else ''}".rstrip())
     if args.frames:
         for entry in harvest.entries:
             print("\n".join(show.entry_lines(entry, target.device.profile.protocol, session.framed, words)))
     if harvest.values:
         print("\n".join(show.values(harvest.values, words, changed)), flush=True)
-    for block, outcome in harvest.failures:
-        print(failure_text(target, block, outcome, words), file=sys.stderr)
-    return bool(harvest.failures)
+    for sentence in failure_texts(target, harvest, words):
+        print(sentence, file=sys.stderr)
+    return not harvest.is_right(target.device)
 
 
 def _changed(before: Mapping[str, str], values: Sequence[Value]) -> list[str]:

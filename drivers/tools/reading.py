@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from drivers import cjt188_explain
+from drivers import cjt188, cjt188_explain
 from drivers.asking import Ask
+from drivers.cjt188_words import type_name
 from drivers.device import Device
 from drivers.dlt645_items import Item, item_of, item_of_1997
 from drivers.dlt645_values import item_texts
@@ -34,6 +35,11 @@ class Harvest:
     values: list[Value] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     failures: list[tuple[Block, Outcome]] = field(default_factory=list)
+    other_type: int | None = None  # CJ/T 188: the T that answered, where another one was asked
+
+    def is_right(self, device: Device) -> bool:
+        """Tell whether every block was read, and from a meter of the medium that was asked."""
+        return not self.failures and not is_other_medium(device, self.other_type)
 
 
 def blocks_of(profile: Profile, names: Sequence[str]) -> list[Block]:
@@ -49,15 +55,19 @@ def blocks_of(profile: Profile, names: Sequence[str]) -> list[Block]:
 
 
 def read(session: Session, target: Target, blocks: Sequence[Block], names: Sequence[str] = ()) -> Harvest:
-    """Read some blocks once."""
-    harvest = Harvest()
+    """Read some blocks once. What a meter of another medium says is no value of the profile that was named."""
+    harvest, device = Harvest(), target.device
     for block in blocks:
-        outcome, entries = session.ask(target.device, Ask("read", block.function, block.address, block.count))
+        outcome, entries = session.ask(device, Ask("read", block.function, block.address, block.count))
         harvest.entries += entries
+        if device.profile.protocol == "cjt188" and entries:
+            harvest.other_type = _other_type(device, entries[-1].received) or harvest.other_type
+            if device.profile.medium and is_other_medium(device, harvest.other_type) and isinstance(outcome, Reply):
+                outcome = Violation(cjt188.Wrong.TYPE)
         if isinstance(outcome, Reply):
-            found = values(target.device, block, outcome.payload)
-            if block.count < 0 and target.device.profile.protocol == "cjt188":
-                found = _standard_values(target.device.profile, block, entries[-1].received) or found
+            found = values(device, block, outcome.payload)
+            if block.count < 0 and device.profile.protocol == "cjt188":
+                found = _standard_values(device.profile, block, entries[-1].received) or found
             harvest.values += [value for value in found if not names or value.measure in names]
         else:
             harvest.failures.append((block, as_heard(outcome, entries)))
@@ -72,6 +82,30 @@ def as_heard(outcome: Outcome, entries: Sequence[Entry]) -> Outcome:
     return outcome
 
 
+def _other_type(device: Device, received: bytes) -> int | None:
+    """Return the meter type that answered when it is not the one that was asked, else None."""
+    answered, asked = cjt188.answered_type(cjt188.station_of(device), received), device.profile.meter_type
+    return None if answered == asked or asked == cjt188.ANY else answered
+
+
+def is_other_medium(device: Device, other_type: int | None) -> bool:
+    """Tell whether a meter type measures something else than was asked: water, heat or cooling, gas, others."""
+    return other_type is not None and other_type >> 4 != device.profile.meter_type >> 4
+
+
+def type_text(target: Target, harvest: Harvest, words: Words) -> str:
+    """Return in a sentence what answered instead of the type that was asked; "" when the right one did."""
+    if harvest.other_type is None:
+        return ""
+    asked = target.device.profile.meter_type
+    return words(
+        "other medium" if is_other_medium(target.device, harvest.other_type) else "other type",
+        who=words.pick(target.zh, target.en),
+        asked=f"{asked:02X} {words.pick(*type_name(asked))}",
+        answered=f"{harvest.other_type:02X} {words.pick(*type_name(harvest.other_type))}",
+    )
+
+
 def values(device: Device, block: Block, payload: bytes) -> list[Value]:
     """Return the values of a payload: by the profile, or by what the standard says about the identifier."""
     profile = device.profile
@@ -81,7 +115,7 @@ def values(device: Device, block: Block, payload: bytes) -> list[Value]:
     for index in block.registers:
         register = profile.registers[index]
         single = Block(block.function, block.address, block.count, (index,), block.poll)
-        if register.size and profile.protocol == "modbus":
+        if register.size and register.type != "clock" and profile.protocol == "modbus":
             at = 2 * (register.address - block.address)
             found.append(_raw(register, payload[at : at + register.size]))
         else:
@@ -122,6 +156,14 @@ def _item_values(profile: Profile, block: Block, payload: bytes) -> list[Value]:
 def _raw(register: Register, data: bytes) -> Value:
     raw = data.hex(" ").upper()
     return Value(register.measure, register.description_zh, register.description_en, raw, "", GOOD, raw)
+
+
+def failure_texts(target: Target, harvest: Harvest, words: Words) -> list[str]:
+    """Return in sentences what went wrong or was not as asked; what a wrong meter type explains is told once."""
+    told = [type_text(target, harvest, words)] if harvest.other_type is not None else []
+    wrong_type = Violation(cjt188.Wrong.TYPE)
+    rest = [(block, outcome) for block, outcome in harvest.failures if not told or outcome != wrong_type]
+    return told + [failure_text(target, block, outcome, words) for block, outcome in rest]
 
 
 def failure_text(target: Target, block: Block, outcome: Outcome, words: Words) -> str:

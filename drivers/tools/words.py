@@ -39,6 +39,16 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{who}: {what} 的应答有误({detail})。线上可能有干扰、地址重复或波特率不符",
         "{who}: wrong reply to {what} ({detail}). Noise, two stations of one address, or another baud rate",
     ),
+    "other type": (
+        "{who}: 请求的是 {asked},应答的是 {answered}。以上数值来自应答的表;请核对表地址与表型",
+        "{who}: asked for {asked}, and {answered} answered. The values are those of the meter that answered; check "
+        "address and profile",
+    ),
+    "other medium": (
+        "{who}: 请求的是 {asked},应答的却是另一种介质的表 {answered}。请核对表地址、--type 或 --profile,勿据此计费",
+        "{who}: asked for {asked}, and a meter of another medium answered: {answered}. Check the address, --type or "
+        "--profile; do not bill by it",
+    ),
     "exception": ("{who}: 拒绝 {what}: {detail}", "{who}: refuses {what}: {detail}"),
     "changed": ("* 有变化", "* changed since the last round"),
     "watching": ("每 {every:g} 秒读取一次,Ctrl-C 结束", "every {every:g} s; Ctrl-C ends it"),

@@ -71,6 +71,62 @@ def test_cjt188_without_a_profile_shows_what_the_standard_says(tool: Tool, bench
     assert {"volume", "clock", "status"} <= {value["en"] for value in said["values"]}  # type: ignore[attr-defined]
 
 
+def cjt188(tool: Tool, bench: Bench, *words: str) -> tuple[int, str, str]:
+    return tool("meter", "read", "--line", bench.place(WATER), "--address", VALVE, "--timeout", "0.3", *words)
+
+
+BARE = ("--protocol", "cjt188", "--di-low-first")
+ASKED = ("--type", "30")
+
+
+@pytest.fixture
+def forgiving(bench: Bench) -> Bench:
+    """A water meter that hears a question to any type, as many in the field do, and answers with its own."""
+    slave: Any = next(s for line in bench.lines for s in line.slaves.values() if s.device_id == "water")
+    hears = slave.hears
+    slave.hears = lambda frame: hears(bytes((frame[0], 0x10)) + frame[2:])
+    return bench
+
+
+def test_a_meter_of_another_medium_is_named_in_either_language(tool: Tool, forgiving: Bench) -> None:
+    code, out, err = cjt188(tool, forgiving, *BARE, *ASKED, "--json")
+    said = json.loads(out)
+    (told,) = said["failures"]
+    assert (code, err) == (1, "")
+    assert "asked for 30 gas, and a meter of another medium answered: 10 cold water" in told
+    assert "--profile; do not bill by it" in told
+    code, _, err = cjt188(tool, forgiving, *BARE, *ASKED, "--lang", "zh")
+    assert (code, "请求的是 30 燃气表,应答的却是另一种介质的表 10 冷水表" in err) == (1, True)
+
+
+def test_another_type_of_the_same_medium_is_a_remark(tool: Tool, forgiving: Bench) -> None:
+    code, out, _ = cjt188(tool, forgiving, *BARE, "--type", "11", "--json")
+    said = json.loads(out)
+    (told,) = said["remarks"]
+    assert (code, said["failures"]) == (0, [])
+    assert "asked for 11 domestic hot water, and 10 cold water answered" in told
+    assert {"volume", "clock"} <= {value["en"] for value in said["values"]}
+
+
+def test_the_type_that_was_asked_needs_no_word(tool: Tool, forgiving: Bench) -> None:
+    for words in (BARE, (*BARE, "--type", "AA")):
+        code, out, _ = cjt188(tool, forgiving, *words, "--json")
+        said = json.loads(out)
+        assert (code, said["remarks"], said["failures"]) == (0, [], [])
+
+
+def test_a_profile_shows_nothing_of_a_meter_of_another_medium(tool: Tool, forgiving: Bench) -> None:
+    """The layouts of water and gas are alike: without its type, gas would be shown that is water."""
+    code, out, _ = cjt188(tool, forgiving, "--profile", "cjt188-gas", "--json")
+    said = json.loads(out)
+    assert (code, said["values"], len(said["failures"])) == (1, [], 1)
+    assert "asked for 30 gas, and a meter of another medium answered: 10 cold water" in said["failures"][0]
+    code, out, _ = cjt188(tool, forgiving, "--profile", "cjt188-hot-water", "--json")
+    said = json.loads(out)
+    assert (code, said["values"], len(said["failures"])) == (1, [], 1)  # its profile takes no other type
+    assert "asked for 11 domestic hot water, and 10 cold water answered" in said["failures"][0]
+
+
 def test_the_frames_are_printed_field_by_field_in_either_language(tool: Tool, bench: Bench) -> None:
     words = ("meter", "read", "--line", bench.place(FRAMED), "--unit", "3", "--register", "3:0x61:1")
     code, out, _ = tool(*words)
