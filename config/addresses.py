@@ -1,6 +1,7 @@
-"""Addresses of meters: what each protocol calls one, how it is written, and that nothing answers for two.
+"""Addresses and numbers of meters: what each protocol calls one, how it is written, and that nothing answers for two.
 
-Rule: this file alone knows how the columns `unit` and `address` of meters.csv become the address of a device.
+Rule: this file alone knows how the columns `unit` and `address` of meters.csv become the address of a device, and
+whether a meter has a number that it can be identified by.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config.loader import Placed, Sources
-from drivers.profile import Protocol
+from config.profile_schema import ProfileTable, RegisterTable
+from config.schema import MeterRow
+from drivers.profile import IDENTITY_DIGITS, WORDS, Protocol
 from scada.errors import Fault
 
 UNITS: Final = range(1, 248)  # Modbus, 248 to 255 are reserved
@@ -93,7 +96,8 @@ def duplicate_addresses(sources: Sources) -> Iterator[Fault]:
         if meter.serial in serials:
             wrong = f"'{meter.serial}' already belongs to {serials[meter.serial]}"
             yield placed.fault("serial", wrong, "the number on this meter's nameplate")
-        serials.setdefault(meter.serial, told)
+        if meter.serial:
+            serials.setdefault(meter.serial, told)
         if profile is None or profile.protocol == "modbus":
             yield from _duplicate_unit(placed, told, seen)
         elif meter.address:
@@ -116,4 +120,42 @@ def _duplicate_unit(placed: Placed[Any], told: str, seen: dict[tuple[str, str, o
     seen.setdefault((gateway, "modbus", unit), told)
 
 
-ADDRESS_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (address_kinds, duplicate_addresses)
+def numbers_that_fit(sources: Sources) -> Iterator[Fault]:
+    """A serial number can stand in the register that is to show it, or the meter would never be charged."""
+    profiles = sources.by_id("profile")
+    for placed in sources.many("meter"):
+        profile, digits = profiles.get(placed.item.profile), digits_of(placed.item.serial)
+        register = None if profile is None else identity_register(profile)
+        if register is None or not digits or not WORDS[register.type]:
+            continue
+        bits = 16 * WORDS[register.type] - register.type.startswith("s")
+        most = min((1 << bits) - 1, 10**IDENTITY_DIGITS - 1)
+        if int(digits) > most:
+            wrong = f"'{placed.item.serial}' is more than '{register.measure}' of {placed.item.profile} can show"
+            allowed = f"at most {most}, as `run.py meter identify` reads it, or empty: its number is not compared then"
+            yield placed.fault("serial", wrong, allowed)
+
+
+def identity_register(profile: ProfileTable) -> RegisterTable | None:
+    """Return the register that shows the number of a meter; None when the profile names none."""
+    return next((register for register in profile.registers if register.measure == profile.identity), None)
+
+
+def is_identified(identity: str, meter: MeterRow) -> bool:
+    """Tell whether a meter must show its number before it is charged: its model can, and it has one.
+
+    identity: measure of its profile's register, "" none
+    """
+    return bool(identity and digits_of(meter.serial + meter.address))
+
+
+def digits_of(text: str) -> str:
+    """Return the decimal digits of a text."""
+    return "".join(letter for letter in text if letter in "0123456789")
+
+
+ADDRESS_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (
+    address_kinds,
+    duplicate_addresses,
+    numbers_that_fit,
+)

@@ -114,7 +114,13 @@ def _candidates(rule: RuleTable, sources: Sources) -> Iterator[Watched]:
         for meter in sources.by_id("meter").values():
             profile = profiles[meter.profile]
             if _applies(rule, profile):
-                yield Watched(meter.id, meter.name_zh, meter.name_en, _device_references(meter, profile), meter.serial)
+                yield Watched(
+                    meter.id,
+                    meter.name_zh,
+                    meter.name_en,
+                    _device_references(meter, profile),
+                    meter.serial or meter.address,
+                )
 
 
 def _applies(rule: RuleTable, profile: ProfileTable) -> bool:

@@ -13,7 +13,7 @@ from billing_core.account_rules import STANDARD, AccountClass
 from billing_core.plan import TierOptions
 from billing_core.points import AccountSpec, PointSpec
 from config import metering, settings
-from config.addresses import meter_address
+from config.addresses import is_identified, meter_address
 from config.loader import Sources
 from config.planning import exact, moment_s
 from config.profile_schema import ProfileTable, RegisterTable
@@ -269,7 +269,7 @@ def _device(meter: MeterRow, profile: Profile, point: int, row: Any, secret_of: 
         address=meter_address(meter.address, profile.protocol),
         serial=meter.serial,
         secret=secret_of(meter, profile),
-        identity_row=row(METER, meter.id, "IdentityFault") if profile.identity else NO_ROW,
+        identity_row=row(METER, meter.id, "IdentityFault") if is_identified(profile.identity, meter) else NO_ROW,
         counters_row=row(METER, meter.id, DEVICE_COUNTERS[0]),
     )
 

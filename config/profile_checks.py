@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from config.loader import Placed, Sources, listed, nearest
 from config.profile_schema import RegisterTable
-from config.protocol_checks import BINARY_TYPES, COUNTED_TYPES, bytes_of, clash
+from config.protocol_checks import BINARY_TYPES, COUNTED_TYPES, bytes_of, clash, words_of
 from config.tagging import RESERVED
-from drivers.profile import WORDS
 from scada.errors import Fault
 
 BIT_FUNCTIONS: Final = (1, 2)  # coils and discrete inputs; 3 and 4 read 16-bit registers
@@ -31,7 +30,7 @@ def registers(sources: Sources) -> Iterator[Fault]:
 
 def _modbus(placed: Placed[Any], register: RegisterTable, address: int) -> Iterator[Fault]:
     place = f"registers.{register.measure}"
-    words = WORDS[register.type]
+    words = words_of(register)
     if (register.type == "bit") != (register.function in BIT_FUNCTIONS):
         allowed = "function 1 or 2 for type bit, 3 or 4 for every other"
         yield placed.fault(f"{place}.function", f"function {register.function} with type {register.type}", allowed)
@@ -68,7 +67,7 @@ def overlaps(sources: Sources) -> Iterator[Fault]:
             function, start = register.function, register.address
             if function is None or start is None:
                 continue
-            span = range(start, start + WORDS[register.type])
+            span = range(start, start + words_of(register))
             other = next((o for at in span for o in taken.get((function, at), ()) if clash(register, o)), None)
             if other is not None:
                 wrong = f"{span.start:#06x}-{span.stop - 1:#06x} overlaps '{other.measure}'"

@@ -15,7 +15,7 @@ from config.schema import Id, Measure, Medium, RateName, Table, Text, Unit
 from drivers.profile import PollClass, Protocol, Ratio, RegisterType, WordOrder
 
 DI_PATTERN: Final = r"^([0-9A-F]{4}|[0-9A-F]{8})?$"
-LAYOUT_PATTERN: Final = r"^[smhwDMYC-]*$"
+LAYOUT_PATTERN: Final = r"^[smhwDMYCt-]*$"
 PASSWORD_PATTERN: Final = r"^[0-9]{6}$"
 OPERATOR_PATTERN: Final = r"^[0-9]{8}$"
 SIZE_MAX: Final = 8  # 16 packed digits, the most that an int64 holds; a clock has 7 bytes
@@ -32,7 +32,7 @@ class RegisterTable(Table):
     address: Address | None = None  # Modbus
     di: Di = ""  # DL/T 645, CJ/T 188
     at: Annotated[int, Field(ge=0, lt=DATA_MAX)] = 0
-    size: Annotated[int, Field(ge=0, le=SIZE_MAX)] = 0
+    size: Annotated[int, Field(ge=0, le=SIZE_MAX)] = 0  # bytes of bcd, sbcd, clock
     unit_at: Annotated[int, Field(ge=0, lt=DATA_MAX)] | None = None  # CJ/T 188
     layout: Annotated[str, Field(pattern=LAYOUT_PATTERN, max_length=SIZE_MAX)] = ""  # of a clock
     type: RegisterType

@@ -11,7 +11,7 @@ from typing import Any, Final
 from config.loader import Placed, Sources, listed, nearest
 from config.profile_schema import ProfileTable, RegisterTable, SwitchTable
 from drivers.cjt188_words import UNITS
-from drivers.profile import SWITCH_WORDS, WORDS, Protocol
+from drivers.profile import CLOCK_MILLIS, SWITCH_WORDS, WORDS, Protocol
 from drivers.write_guard import COUNTER_UNITS
 from scada.errors import Fault
 
@@ -39,9 +39,9 @@ _CJT_ONLY: Final = frozenset({"di_low_first", "meter_type", "any_type"})
 _MODBUS_SWITCH: Final = frozenset({"function", "address", "open_value", "close_value"})
 TONGUES: Final[Mapping[Protocol, _Tongue]] = {
     "modbus": _Tongue(
-        types=("bit", *BINARY_TYPES, "f32"),
+        types=("bit", *BINARY_TYPES, "f32", "clock"),
         place=("function", "address"),
-        foreign=frozenset({"di", "at", "size", "unit_at", "layout"}),
+        foreign=frozenset({"di", "at", "unit_at"}),
         profile_foreign=_CJT_ONLY | {"wake_bytes", "level", "data"},
         switch_wanted=("function", "address", "open_value", "close_value"),
         switch_foreign=frozenset({"open", "close", "n2", "expiry_s"}),
@@ -103,14 +103,26 @@ _PLACES: Final = {"function": "1 to 4", "address": "0 to 65535", "di": "a data i
 
 
 def forms(sources: Sources) -> Iterator[Fault]:
-    """Sizes, clock layouts and unit codes of registers that live in the data of an identifier."""
+    """Sizes, clock layouts and unit codes; Modbus registers have a size and a layout only when they are a clock."""
     for placed in sources.many("profile"):
-        if placed.item.protocol == "modbus":
-            continue
+        form = _modbus_form if placed.item.protocol == "modbus" else _form
         for register in placed.item.registers:
             place = f"registers.{register.measure}"
-            for key, wrong, allowed in _form(register):
+            for key, wrong, allowed in form(register):
                 yield placed.fault(f"{place}.{key}", wrong, allowed)
+
+
+def _modbus_form(register: RegisterTable) -> Iterator[tuple[str, str, str]]:
+    """Yield (key, what is wrong, what would be right)."""
+    if register.type != "clock":
+        for key in sorted(register.model_fields_set & {"size", "layout"}):
+            yield key, f"means nothing with type {register.type} of protocol modbus", "leave it out"
+        return
+    if not register.size or register.size % 2:
+        yield "size", f"{register.size} bytes of a clock in registers", "2, 4, 6 or 8"
+    if "order" in register.model_fields_set:
+        yield "order", "means nothing with type clock, whose layout names each byte", "leave it out"
+    yield from _layout(register, register.layout.replace(CLOCK_MILLIS, "s-", "s" not in register.layout))
 
 
 def _form(register: RegisterTable) -> Iterator[tuple[str, str, str]]:
@@ -124,19 +136,22 @@ def _form(register: RegisterTable) -> Iterator[tuple[str, str, str]]:
         wrong = f"{register.size} bytes of type {register.type}"
         yield "size", wrong, f"{2 * WORDS[register.type]}, or leave it out"
     if register.type == "clock":
-        yield from _layout(register)
+        yield from _layout(register, register.layout)
     elif register.layout:
         yield "layout", f"means nothing with type {register.type}", "leave it out, or type clock"
     if register.unit_at is not None and register.unit not in UNITS:
         yield "unit", f"'{register.unit}' has no unit code in CJ/T 188", listed(UNITS) + ", or no unit_at"
 
 
-def _layout(register: RegisterTable) -> Iterator[tuple[str, str, str]]:
-    letters = register.layout.replace("-", "")
+def _layout(register: RegisterTable, layout: str) -> Iterator[tuple[str, str, str]]:
+    """layout: as written, with milliseconds of the minute (Modbus) taken for a second."""
+    letters = layout.replace("-", "")
     if len(register.layout) != register.size:
         yield "layout", f"'{register.layout}' for {register.size} bytes", "one letter a byte, in the order of the wire"
     if len(set(letters)) != len(letters):
         yield "layout", f"'{register.layout}' names a byte twice", "each letter once"
+    if CLOCK_MILLIS[0] in letters:
+        yield "layout", f"'{register.layout}' has milliseconds", "in Modbus alone, as tt and without s"
     if lacking := CLOCK_LETTERS - set(letters):
         wrong = f"'{register.layout}' lacks {', '.join(sorted(lacking))}"
         yield "layout", wrong, "minute, hour, day, month and year at least: m h D M Y"
@@ -171,6 +186,11 @@ def places(sources: Sources) -> Iterator[Fault]:
 def bytes_of(register: RegisterTable) -> int:
     """Return how many bytes of its identifier's data a register covers."""
     return register.size or 2 * WORDS[register.type]
+
+
+def words_of(register: RegisterTable) -> int:
+    """Return how many registers (or coils) of a Modbus device a register covers."""
+    return WORDS[register.type] or -(-register.size // 2)
 
 
 def clash(one: RegisterTable, other: RegisterTable) -> bool:
@@ -213,6 +233,9 @@ def identity_and_clock(sources: Sources) -> Iterator[Fault]:
             elif register.type not in types or register.mask or (key == "identity" and register.scale != 1):
                 wrong = f"'{name}' is of type {register.type}, scale {register.scale}"
                 yield placed.fault(key, wrong, f"a register of {', '.join(types)}, scale 1, no mask")
+            elif key == "identity" and register.poll != "connect":
+                wrong = f"'{name}' is read each '{register.poll}'"
+                yield placed.fault(key, wrong, 'poll = "connect": whoever is connected anew is asked who he is')
 
 
 def switch_keys(sources: Sources) -> Iterator[Fault]:
@@ -272,7 +295,7 @@ def whitelist(sources: Sources) -> Iterator[Fault]:
                 )
             for register in counting if item.function in (6, 16) else ():
                 start = register.address or 0
-                if item.first < start + WORDS[register.type] and start <= item.last:
+                if item.first < start + words_of(register) and start <= item.last:
                     wrong = f"{item.first:#06x}-{item.last:#06x} covers '{register.measure}', which counts"
                     yield placed.fault(f"writable.{number}", wrong, "registers that hold settings")
 

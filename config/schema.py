@@ -223,7 +223,7 @@ class MeterRow(Named):
     gateway: str
     unit: Annotated[int, Field(ge=1, le=247)] | None = None  # Modbus
     address: Annotated[str, Field(max_length=20)] = ""  # DL/T 645, CJ/T 188: digits of the meter number
-    serial: Text
+    serial: Annotated[str, Field(max_length=80)] = ""  # empty: its number is not compared with what it shows
     ct: Annotated[int, Field(ge=1, le=RATIO_MAX)] = 1
     pt: Annotated[int, Field(ge=1, le=RATIO_MAX)] = 1
     rated_current_a: Annotated[float, Field(gt=0)] | None = None  # primary amperes; electricity

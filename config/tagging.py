@@ -12,6 +12,7 @@ from billing_core.credit_levels import STATES as CREDIT_STATES
 from billing_core.credit_levels import STOPS_HELD
 from billing_core.plan import RATES
 from billing_core.rate_check import STATES as RATE_STATES
+from config.addresses import is_identified
 from config.loader import Sources
 from config.profile_schema import ProfileTable, RegisterTable
 from config.schema import MeterRow
@@ -159,7 +160,7 @@ def _all_tags(sources: Sources) -> Iterator[Tag]:
         profile = profiles[meter.profile]
         for register in profile.registers:
             yield _register_tag(site.id, meter.id, folders[meter.id], profile, register)
-        extra = DEVICE_OFFERS + (IDENTITY_OFFERS if profile.identity else ())
+        extra = DEVICE_OFFERS + (IDENTITY_OFFERS if is_identified(profile.identity, meter) else ())
         extra += SWITCH_OFFERS if profile.switch else ()
         yield from offered.tags(METER, meter.id, folders[meter.id], extra)
     for gateway in sources.by_id("gateway").values():

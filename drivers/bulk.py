@@ -16,9 +16,8 @@ import numpy as np
 from drivers import bulk_kernel
 from drivers.bulk_kernel import Slots
 from drivers.bulk_program import (
+    CLOCK_KINDS,
     H_POSITION,
-    K_CLOCK,
-    K_CLOCK_BINARY,
     R_KIND,
     Program,
     bills_in,
@@ -125,7 +124,7 @@ class BulkDecoder:
 
 
 def _shows_clock(program: Program) -> bool:
-    return bool(np.isin(program.registers[:, R_KIND], (K_CLOCK, K_CLOCK_BINARY)).any())
+    return bool(np.isin(program.registers[:, R_KIND], CLOCK_KINDS).any())
 
 
 def _compile(table: ReplyTable) -> Decoder:

@@ -21,6 +21,7 @@ from drivers.bulk_program import (
     K_BIT,
     K_CLOCK,
     K_CLOCK_BINARY,
+    K_CLOCK_FLAGGED,
     K_FLOAT,
     LOW,
     MASK,
@@ -48,6 +49,9 @@ COUNT_MOST: Final = 2.0**62
 RATES: Final = len(RATE_COLUMNS)
 DAY_S: Final = 86_400
 NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+MS_PER_S: Final = 1000
+MS_PER_MINUTE: Final = 60_000
 CENTURY: Final = 20  # of a clock that shows two digits of the year
 
 INT: Final = numba.int64
@@ -140,32 +144,50 @@ def days_from(year: int, month: int, day: int) -> Any:
     return 146_097 * era + 365 * of_era + of_era // 4 - of_era // 100 + of_year - 719_468
 
 
-@compiled((numba.uint8[:, ::1], INT, TABLE, INT, INT), inner=True, forced=True)
-def part(payload: Any, i: int, registers: Any, r: int, place: int) -> Any:
-    """Return one part of a clock (second .. century), BAD_PATTERN when its digits do not exist."""
-    octet = np.uint64(payload[i, registers[r, place]])
-    number: Any = decimal(octet, 2) if registers[r, R_KIND] == K_CLOCK else np.int64(octet)
+@compiled((numba.uint8[:, ::1], INT, TABLE, INT, INT, INT), inner=True, forced=True)
+def part(payload: Any, i: int, registers: Any, r: int, place: int, bits: int) -> Any:
+    """Return one part of a clock (minute .. century), BAD_PATTERN when its digits do not exist.
+
+    bits: that hold the number, where a clock has flags above it
+    """
+    octet, kind = np.uint64(payload[i, registers[r, place]]), registers[r, R_KIND]
+    if kind == K_CLOCK_FLAGGED:
+        octet = octet & np.uint64((1 << bits) - 1)
+    number: Any = decimal(octet, 2) if kind == K_CLOCK else np.int64(octet)
     return number
+
+
+@compiled((numba.uint8[:, ::1], INT, TABLE, INT), inner=True, forced=True)
+def of_minute(payload: Any, i: int, registers: Any, r: int) -> Any:
+    """Return how much of its minute a clock shows, ms; 0 without seconds, BAD_PATTERN for what no minute has."""
+    place = registers[r, 0]
+    if place < 0:
+        return 0
+    millis: Any = 0
+    if registers[r, R_KIND] == K_CLOCK_FLAGGED:
+        millis = np.int64(payload[i, place]) * 256 + np.int64(payload[i, place + 1])
+    else:
+        millis = part(payload, i, registers, r, 0, 8) * MS_PER_S
+    return millis if 0 <= millis < MS_PER_MINUTE else BAD_PATTERN
 
 
 @compiled((numba.uint8[:, ::1], INT, TABLE, INT, INT, INT), JUDGED, inner=True, forced=True)
 def clock(payload: Any, i: int, registers: Any, r: int, received_ns: int, offset_s: int) -> Any:
     """Return how many seconds the meter's clock is ahead of ours; what shows no date is compared by the time of day."""
-    second = part(payload, i, registers, r, 0) if registers[r, 0] >= 0 else 0
-    minute = part(payload, i, registers, r, 1)
-    hour = part(payload, i, registers, r, 2)
-    wrong = second < 0 or second > 59 or minute < 0 or minute > 59 or hour < 0 or hour > 23
-    of_day_s = 3600 * hour + 60 * minute + second
-    ahead_ns = (of_day_s - offset_s) * NS_PER_S - received_ns
+    millis = of_minute(payload, i, registers, r)
+    minute = part(payload, i, registers, r, 1, 6)
+    hour = part(payload, i, registers, r, 2, 5)
+    wrong = millis < 0 or minute < 0 or minute > 59 or hour < 0 or hour > 23
+    ahead_ns = (3600 * hour + 60 * minute - offset_s) * NS_PER_S + millis * NS_PER_MS - received_ns
     if registers[r, 3] < 0:
         day_ns = DAY_S * NS_PER_S
         ahead_ns = (ahead_ns + day_ns // 2) % day_ns - day_ns // 2
     else:
-        century = part(payload, i, registers, r, 6) if registers[r, 6] >= 0 else CENTURY
-        year = part(payload, i, registers, r, 5)
+        century = part(payload, i, registers, r, 6, 8) if registers[r, 6] >= 0 else CENTURY
+        year = part(payload, i, registers, r, 5, 7)
         wrong = wrong or century < 0 or year < 0 or year > 99
-        month = part(payload, i, registers, r, 4)
-        days = days_from(100 * century + year, month, part(payload, i, registers, r, 3))
+        month = part(payload, i, registers, r, 4, 4)
+        days = days_from(100 * century + year, month, part(payload, i, registers, r, 3, 5))
         wrong = wrong or days < 0 or century > 21  # beyond, nanoseconds leave int64
         if not wrong:
             ahead_ns += days * DAY_S * NS_PER_S
@@ -210,7 +232,7 @@ def judge(program: Any, slots: Any, i: int, r: int, offset_s: int) -> Any:
     """Return (counts, number in counts before scale, quality) of register r of device i."""
     registers, payload = program.registers, slots.payload
     kind = registers[r, R_KIND]
-    if kind in (K_CLOCK, K_CLOCK_BINARY):
+    if kind in (K_CLOCK, K_CLOCK_BINARY, K_CLOCK_FLAGGED):
         return clock(payload, i, registers, r, slots.received_ns[i], offset_s)
     if registers[r, R_BYTES] == 0:
         place = registers[r, 0]

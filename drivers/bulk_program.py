@@ -16,7 +16,7 @@ from drivers.cjt188_words import UNIT_CODES, unit_factor
 from drivers.device import Device
 from drivers.modbus import BIT_READS
 from drivers.pollplan import Block, place_of
-from drivers.profile import Profile, Register, WordOrder
+from drivers.profile import CLOCK_IGNORED, CLOCK_LETTERS, CLOCK_MILLIS, Profile, Register, WordOrder
 from scada.image import RATE_COLUMNS
 
 Ints = npt.NDArray[np.int64]
@@ -26,14 +26,14 @@ BYTES_MOST: Final = 8  # every pattern is widened to 64 bits
 NOWHERE: Final = -1  # no such byte, register or unit
 
 # Columns of `Program.registers`. The first BYTES_MOST: where the bytes stand in the payload, most significant first;
-# of a clock where second, minute, hour, day, month, year and century stand; of a bit of a bit read its number.
+# of a clock where second (or CLOCK_MILLIS), minute, hour, day, month, year and century stand; of a bit of a bit read
+# its number.
 R_KIND, R_BYTES, R_SHIFT, R_SIGN, R_HAS_ABSENT, R_UNIT_AT, R_UNIT, R_COUNTED = range(BYTES_MOST, BYTES_MOST + 8)
 REGISTER_WIDTH: Final = BYTES_MOST + 8
 # R_SIGN: number of bits of a two's complement pattern, 0 when unsigned; of K_BCD 1 when the top bit is a sign
 # R_UNIT: index into `units`; R_COUNTED: 1 when whole counts are wanted, for the ledger
-K_BIT, K_INTEGER, K_FLOAT, K_BCD, K_CLOCK, K_CLOCK_BINARY = range(6)
-CLOCK_LETTERS: Final = "smhDMYC"
-CLOCK_IGNORED: Final = "w-"
+K_BIT, K_INTEGER, K_FLOAT, K_BCD, K_CLOCK, K_CLOCK_BINARY, K_CLOCK_FLAGGED = range(7)
+CLOCK_KINDS: Final = (K_CLOCK, K_CLOCK_BINARY, K_CLOCK_FLAGGED)
 
 # Entries of `Program.head`
 H_BILL, H_LAST, H_POSITION, H_RATE = range(4)  # H_LAST: highest count; H_RATE: the first of len(RATE_COLUMNS)
@@ -138,7 +138,7 @@ def _register(profile: Profile, block: Block, register: Register) -> list[int]:
         raise ValueError(f"{profile.id}: {register.measure} ends behind the data that are read with it")
     row[: len(places)] = places
     if register.type == "clock" and profile.protocol == "modbus":
-        row[R_KIND] = K_CLOCK_BINARY
+        row[R_KIND] = K_CLOCK_FLAGGED if CLOCK_MILLIS in register.layout else K_CLOCK_BINARY
     return row
 
 
@@ -180,6 +180,8 @@ def _places(profile: Profile, register: Register, at: int) -> list[int]:
 def _clock_places(profile: Profile, register: Register, at: int) -> list[int]:
     """Return where second .. century stand. A clock shows hour and minute, and the whole date or nothing of it."""
     layout = register.layout
+    if profile.protocol == "modbus" and "s" not in layout:
+        layout = layout.replace(CLOCK_MILLIS, "s" + CLOCK_IGNORED[-1], 1)
     wrong = set(layout) - set(CLOCK_LETTERS + CLOCK_IGNORED)
     if wrong or len(layout) != register.bytes or any(layout.count(letter) > 1 for letter in CLOCK_LETTERS):
         allowed = f"one letter of {CLOCK_LETTERS}{CLOCK_IGNORED} for each of its {register.bytes} bytes"

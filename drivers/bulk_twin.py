@@ -20,6 +20,7 @@ from scada.quality import BAD_CONFIGURATION_ERROR, BAD_SENSOR_FAILURE, GOOD, UNC
 
 EPOCH: Final = datetime(1970, 1, 1)
 MICROSECOND: Final = timedelta(microseconds=1)
+_BITS: Final = {"m": 6, "h": 5, "D": 5, "M": 4, "Y": 7}  # of the numbers of a clock that has flags above them
 
 
 @dataclass(slots=True)
@@ -181,12 +182,17 @@ def _single(profile: Profile, register: Register, data: bytes) -> tuple[Told, fl
 
 def _clock(profile: Profile, register: Register, data: bytes, received_ns: int, offset_s: int) -> Told:
     parts: dict[str, int] = {"s": 0, "C": 20}
+    flagged = "tt" in register.layout
     for letter, octet in zip(register.layout, data, strict=True):
         text = f"{octet:02x}"
-        if letter not in "w-":
+        if letter not in "w-t":
             if profile.protocol != "modbus" and not text.isdecimal():
                 return Told(BAD_SENSOR_FAILURE)
             parts[letter] = octet if profile.protocol == "modbus" else int(text)
+    if flagged:  # IEC 60870-5-4: milliseconds of the minute, and flags above the numbers
+        millis = int.from_bytes(data[register.layout.index("tt") :][:2], "big")
+        parts |= {letter: parts[letter] % 2**bits for letter, bits in _BITS.items() if letter in parts}
+        parts["s"], parts["ms"] = divmod(millis, 1000)
     ours = datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(seconds=offset_s)
     if "D" not in parts:
         return _time_of_day(parts, received_ns, offset_s)
@@ -194,6 +200,7 @@ def _clock(profile: Profile, register: Register, data: bytes, received_ns: int, 
         if parts["Y"] > 99:  # two digits
             raise ValueError(parts["Y"])
         shown = datetime(100 * parts["C"] + parts["Y"], parts["M"], parts["D"], parts["h"], parts["m"], parts["s"])
+        shown += timedelta(milliseconds=parts.get("ms", 0))
     except (ValueError, OverflowError):
         return Told(BAD_SENSOR_FAILURE)
     if shown.year < EPOCH.year or parts["C"] > 21:  # nanoseconds end in the year 2262
@@ -205,7 +212,7 @@ def _clock(profile: Profile, register: Register, data: bytes, received_ns: int, 
 def _time_of_day(parts: dict[str, int], received_ns: int, offset_s: int) -> Told:
     if parts["h"] > 23 or parts["m"] > 59 or parts["s"] > 59:  # hours, minutes, seconds
         return Told(BAD_SENSOR_FAILURE)
-    shown_s = 3600 * parts["h"] + 60 * parts["m"] + parts["s"]
+    shown_ms = 1000 * (3600 * parts["h"] + 60 * parts["m"] + parts["s"]) + parts.get("ms", 0)
     half_ns = 43_200 * 1_000_000_000
-    ahead_ns = (shown_s - offset_s) * 1_000_000_000 - received_ns
+    ahead_ns = shown_ms * 1_000_000 - offset_s * 1_000_000_000 - received_ns
     return Told(GOOD, float((ahead_ns + half_ns) % (2 * half_ns) - half_ns) / 1e9)

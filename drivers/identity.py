@@ -18,6 +18,7 @@ from loguru import logger
 
 from drivers.counters import IDENTITY_STATES
 from drivers.device import NO_ROW, Device
+from drivers.profile import IDENTITY_DIGITS
 from scada.clock import NS_PER_S, Clock
 from scada.quality import (
     BAD_COMMUNICATION_ERROR,
@@ -36,7 +37,6 @@ RECHECK_S: Final = 60.0  # a person who mends it sees the result within a minute
 # What a meter says when it answers, but not with its number.
 UNREADABLE: Final = (BAD_CONFIGURATION_ERROR, BAD_SENSOR_FAILURE, BAD_DEVICE_FAILURE, BAD_COMMUNICATION_ERROR)
 NO_NUMBER: Final = -1.0
-EXACT_DIGITS: Final = 15  # a double holds so many
 
 
 class IdentityWatch:
@@ -136,6 +136,6 @@ def _column(values: Sequence[int]) -> Ints:
 def _numbers_of(device: Device) -> list[float]:
     """Return the numbers that are right for a device: its serial number and its address, as its register shows them."""
     register = next(r for r in device.profile.registers if r.measure == device.profile.identity)
-    places = min(2 * register.size if register.type == "bcd" else EXACT_DIGITS, EXACT_DIGITS)
+    places = min(2 * register.size if register.type == "bcd" else IDENTITY_DIGITS, IDENTITY_DIGITS)
     texts = ("".join(letter for letter in text if letter in "0123456789") for text in (device.serial, device.address))
     return [float(digits[-places:]) for digits in texts if digits]

@@ -10,7 +10,8 @@ from typing import Final, Literal
 
 Protocol = Literal["modbus", "dlt645-2007", "dlt645-1997", "cjt188"]
 # bcd, sbcd: packed decimal, lowest byte first, `size` bytes; sbcd carries its sign in the top bit.
-# clock: the meter's date and time, whose value is the deviation from ours in seconds (positive: the meter is fast).
+# clock: the meter's date and time, whose value is the deviation from ours in seconds (positive: the meter is fast);
+# `size` bytes as `layout` names them, packed decimal in DL/T 645 and CJ/T 188, binary in Modbus.
 RegisterType = Literal["bit", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "bcd", "sbcd", "clock"]
 WordOrder = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 Ratio = Literal["", "ct", "pt", "ctpt"]
@@ -24,6 +25,12 @@ WORDS: Final[dict[RegisterType, int]] = {
 POLL_S: Final[dict[PollClass, float]] = {
     "scan": 0.0, "minute": 60.0, "quarter": 900.0, "hour": 3600.0, "day": 86400.0, "connect": 3600.0,
 }  # fmt: skip
+CLOCK_LETTERS: Final = "smhDMYC"  # second, minute, hour, day, month, year of two digits, century
+CLOCK_IGNORED: Final = "w-"  # weekday, anything
+# Modbus: milliseconds of the minute, two bytes, high one first, in the place of a second. A clock with them has
+# weekday, summer time and validity above the bits of day, hour and minute (IEC 60870-5-4, as Schneider prints it).
+CLOCK_MILLIS: Final = "tt"
+IDENTITY_DIGITS: Final = 15  # of a meter's number are compared, at most: a double holds so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Register:
     at: int = 0  # where it begins in the data of its identifier, bytes
     size: int = 0  # bytes of bcd, sbcd and clock (and of every type that is not Modbus)
     unit_at: int = -1  # where the data hold its unit code (CJ/T 188 annex); -1: none, `unit` and `scale` hold always
-    layout: str = ""  # of a clock: one letter a byte in wire order, s m h w D M Y C (century), "-" ignored
+    layout: str = ""  # of a clock: one letter a byte in wire order, see CLOCK_LETTERS
 
     @property
     def words(self) -> int:

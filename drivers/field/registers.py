@@ -11,13 +11,14 @@ from typing import Final
 
 from drivers.cjt188_words import UNIT_CODES, UNITS, unit_factor
 from drivers.device import Device
-from drivers.profile import Ratio, Register, RegisterType, WordOrder
+from drivers.profile import CLOCK_MILLIS, Ratio, Register, RegisterType, WordOrder
 
 _FLOAT: Final = struct.Struct(">f")
 _FLOAT_MAX: Final = 3.4028234663852886e38  # largest finite IEEE 754 binary32
 WORD_BITS: Final = 16
 BCD_SIGN: Final = 0x80  # of the highest byte (DL/T 645-2007, annex A)
 SIGNED_DIGIT: Final = 8
+DAY_BITS: Final = 5  # below the weekday, in a clock with milliseconds
 
 # type -> (smallest, largest) raw value of the integer types
 RANGES: Final[dict[RegisterType, tuple[int, int]]] = {
@@ -116,6 +117,23 @@ def encode_clock(layout: str, moment: datetime) -> bytes:
         "M": moment.month, "Y": moment.year % 100, "C": moment.year // 100, "-": 0,
     }  # fmt: skip
     return b"".join(encode_bcd(parts[letter], 1) for letter in layout)
+
+
+def encode_binary_clock(layout: str, moment: datetime) -> bytes:
+    """Encode a date and time as the layout of a Modbus clock register says: one binary number a byte.
+
+    With milliseconds ("tt") the weekday stands above the day, 1 is Sunday (IEC 60870-5-4 as Schneider Electric has it).
+    """
+    parts = {
+        "s": moment.second, "m": moment.minute, "h": moment.hour, "w": moment.isoweekday() % 7, "D": moment.day,
+        "M": moment.month, "Y": moment.year % 100, "C": moment.year // 100, "-": 0,
+    }  # fmt: skip
+    if CLOCK_MILLIS in layout:
+        parts["D"] |= (moment.isoweekday() % 7 + 1) << DAY_BITS
+    high, low = divmod(1000 * moment.second + moment.microsecond // 1000, 256)
+    octets = (parts[letter] for letter in layout.replace(CLOCK_MILLIS, ""))
+    plain, at = bytes(octets), layout.find(CLOCK_MILLIS)
+    return plain if at < 0 else plain[:at] + bytes((high, low)) + plain[at:]
 
 
 def encode(register: Register, raw: int | float) -> bytes:

@@ -11,7 +11,15 @@ from typing import Final, Literal
 
 from drivers.field.hostile import Lie
 from drivers.field.model import NS_PER_S, Field, MeterState
-from drivers.field.registers import encode, encode_bcd, encode_clock, encode_counts, limits, unit_code
+from drivers.field.registers import (
+    encode,
+    encode_bcd,
+    encode_binary_clock,
+    encode_clock,
+    encode_counts,
+    limits,
+    unit_code,
+)
 from drivers.field.sources import source_of
 from drivers.profile import Register, WordOrder
 
@@ -119,7 +127,8 @@ class Station:
         if register.measure == self.profile.identity:
             return self._identity(register)
         if register.type == "clock":
-            return encode_clock(register.layout, self.now())
+            modbus = self.profile.protocol == "modbus"
+            return (encode_binary_clock if modbus else encode_clock)(register.layout, self.now())
         if self.pattern and not register.mask and register.type in ("f32", "bcd", "sbcd"):
             return self._broken(register)
         raw = self._sources[index]()

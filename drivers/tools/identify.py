@@ -254,11 +254,16 @@ def _compare(device: Device, identity: Identity, words: Words, out: TextIO) -> i
     for name, (said, configured) in zip(told, pairs, strict=True):
         if not said or not configured:
             continue
-        same = said.lstrip("0") == configured.lstrip("0")
+        same = _bare(said) == _bare(configured)
         wrong += not same
         text = words("as configured") if same else words("differs", configured=configured)
         print(f"{name}: {text}", file=out if same else sys.stderr)
     return 1 if wrong else 0
+
+
+def _bare(number: str) -> str:
+    """Return the digits of a number as the core compares them: no letters, no zeros in front."""
+    return "".join(letter for letter in number if letter in "0123456789").lstrip("0")
 
 
 def _print(args: argparse.Namespace, identity: Identity, session: Session, words: Words) -> None:

@@ -15,7 +15,7 @@ from drivers.bcd import decode_bcd, decode_sbcd
 from drivers.cjt188_words import unit_factor
 from drivers.modbus import BIT_READS
 from drivers.pollplan import Block
-from drivers.profile import Profile, Register
+from drivers.profile import CLOCK_MILLIS, Profile, Register
 from scada.position import BAD_STATE, POSITIONS
 from scada.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_UNITS_EXCEEDED
 
@@ -28,6 +28,8 @@ ORDERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "DCBA": lambda data: data[::-1],
 }
 CLOCK_PARTS: Final = "smhDMYC"
+# Bits of the numbers of a clock with milliseconds (IEC 60870-5-4); above them stand weekday, summer time and validity
+CLOCK_BITS: Final[Mapping[str, int]] = {"s": 0x3F, "m": 0x3F, "h": 0x1F, "D": 0x1F, "M": 0x0F, "Y": 0x7F, "C": 0xFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def _value(profile: Profile, block: Block, register: Register, payload: bytes, c
     raw = data.hex(" ").upper()
     named = (register.measure, register.description_zh, register.description_en)
     if register.type == "clock":
-        return _clock(register, data, named, utc_ns)
+        return _clock(register, data, profile.protocol == "modbus", named, utc_ns)
     try:
         counts = _counts(register, data)
     except ValueError:
@@ -147,10 +149,10 @@ def shown(number: Fraction, factor: Fraction, register: Register) -> str:
     return f"-{text}" if scaled < 0 else text
 
 
-def _clock(register: Register, data: bytes, named: tuple[str, str, str], utc_ns: int) -> Value:
-    """Show the meter's clock and by how much it is fast."""
+def _clock(register: Register, data: bytes, binary: bool, named: tuple[str, str, str], utc_ns: int) -> Value:
+    """Show the meter's clock and by how much it is fast. binary: its numbers are, as in Modbus."""
     raw = data.hex(" ").upper()
-    shown_at = clock_of(register.layout, data)
+    shown_at = clock_of(register.layout, data, binary)
     if shown_at is None:
         return Value(*named, "", register.unit, BAD_SENSOR_FAILURE, raw)
     here = datetime(1970, 1, 1) + timedelta(seconds=utc_ns // 1_000_000_000, hours=METER_OFFSET_H)
@@ -158,16 +160,22 @@ def _clock(register: Register, data: bytes, named: tuple[str, str, str], utc_ns:
     return Value(*named, f"{shown_at:%Y-%m-%d %H:%M:%S} ({fast_s:+d} s)", "", GOOD, raw, Fraction(fast_s))
 
 
-def clock_of(layout: str, data: bytes) -> datetime | None:
-    """Return the date and time that BCD bytes show, one letter of the layout for each; None when there is none."""
+def clock_of(layout: str, data: bytes, binary: bool = False) -> datetime | None:
+    """Return the date and time of some bytes, one letter of the layout for each; None when they show none.
+
+    They are BCD, or binary; with "tt", milliseconds of the minute, flags stand above the binary numbers.
+    """
     parts: dict[str, int] = {}
     for letter, byte in zip(layout, data, strict=False):
         if letter not in CLOCK_PARTS:
             continue
-        digits = f"{byte:02X}"
+        digits = str(byte) if binary else f"{byte:02X}"
         if not digits.isdecimal():
             return None
         parts[letter] = int(digits)
+    if binary and CLOCK_MILLIS in layout:
+        parts = {letter: number & CLOCK_BITS[letter] for letter, number in parts.items()}
+        parts["s"] = int.from_bytes(data[layout.index(CLOCK_MILLIS) :][:2], "big") // 1000
     year = parts.get("C", 20) * 100 + parts.get("Y", 0)
     try:
         day = datetime(year, parts.get("M", 1), parts.get("D", 1))

@@ -47,6 +47,24 @@ def test_the_demonstration_is_as_large_as_promised(plant: Plant) -> None:
     assert any(device.ct > 1 and device.point >= 0 for device in plant.devices)
 
 
+def test_modbus_meters_of_both_kinds_of_line_show_their_numbers(plant: Plant) -> None:
+    transports = {gateway.id: gateway.transport for gateway in plant.gateways}
+    shown = Counter(
+        transports[device.gateway]
+        for device in plant.devices
+        if device.profile.protocol == "modbus" and device.identity_row != NO_ROW
+    )
+    assert shown["modbus-tcp"] >= 2 and shown["serial"] >= 2, "two, that can be crossed"
+
+
+def test_a_meter_without_a_number_is_not_asked_for_it(copy: "Copy") -> None:
+    copy.edit("meters.csv", ",20262611075,", ",,")
+    devices = {device.id: device for device in load(copy.folder).devices}
+    assert devices["e-a101"].profile.identity
+    assert (devices["e-a101"].serial, devices["e-a101"].identity_row) == ("", NO_ROW)
+    assert devices["e-a103"].identity_row != NO_ROW
+
+
 def test_every_gateway_carries_a_believable_bus(plant: Plant) -> None:
     units = Counter(device.gateway for device in plant.devices)
     assert units.keys() == {gateway.id for gateway in plant.gateways}

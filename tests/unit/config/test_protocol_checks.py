@@ -60,6 +60,61 @@ CASES = (
     Case(WATER, "meter_type = 0x10", "meter_type = 0x10\nlevel = 4", ["level: means nothing with protocol cjt188"]),
     # forms
     Case(
+        MODBUS,
+        'address = 0x0077, type = "u16"',
+        'address = 0x0077, size = 2, type = "u16"',
+        ["registers.Frequency.size: means nothing with type u16 of protocol modbus"],
+    ),
+    Case(
+        MODBUS,
+        'size = 6, layout = "YMDhms"',
+        'size = 5, layout = "YMDhm"',
+        ["registers.ClockDeviation.size: 5 bytes of a clock in registers"],
+    ),
+    Case(MODBUS, 'size = 6, layout = "YMDhms"', 'size = 8, layout = "-YMDhmtt"', []),
+    Case(
+        MODBUS,
+        'size = 6, layout = "YMDhms"',
+        'size = 8, layout = "YMDhmstt"',
+        [
+            "registers.ClockDeviation.layout: 'YMDhmstt' names a byte twice",
+            "registers.ClockDeviation.layout: 'YMDhmstt' has milliseconds",
+        ],
+    ),
+    Case(
+        MODBUS,
+        'size = 6, layout = "YMDhms"',
+        'size = 6, layout = "YMDhmt"',
+        ["registers.ClockDeviation.layout: 'YMDhmt' has milliseconds"],
+    ),
+    Case(
+        MODBUS,
+        'size = 6, layout = "YMDhms"',
+        'size = 6, layout = "YMDhms", order = "CDAB"',
+        ["registers.ClockDeviation.order: means nothing with type clock, whose layout names each byte"],
+    ),
+    Case(
+        MODBUS,
+        'address = 0x003C, type = "clock"',
+        'address = 0x0027, type = "clock"',
+        ["registers.ClockDeviation.address: 0x0027-0x0029 overlaps 'ReactiveEnergyTotal'"],
+    ),
+    Case(
+        MODBUS,
+        'address = 0x003C, type = "clock"',
+        'address = 0xFFFE, type = "clock"',
+        ["registers.ClockDeviation.address: ends behind register 65535"],
+    ),
+    Case(
+        WATER,
+        'layout = "smhDMYC"',
+        'layout = "tthDMYm"',
+        [
+            "registers.ClockDeviation.layout: 'tthDMYm' names a byte twice",
+            "registers.ClockDeviation.layout: 'tthDMYm' has milliseconds",
+        ],
+    ),
+    Case(
         DLT,
         'en = "Frequency", size = 2',
         'en = "Frequency"',
@@ -174,6 +229,12 @@ CASES = (
         'identity = "MeterNumber"',
         'identity = "ActivePowerL1"',
         ["identity: 'ActivePowerL1' is of type sbcd, scale 0.0001"],
+    ),
+    Case(
+        "abb-b23",
+        'poll = "connect"',
+        'poll = "hour"',
+        ["identity: 'MeterNumber' is read each 'hour'"],
     ),
     Case(DLT, 'clock = "ClockDeviation"', 'clock = "MeterNumber"', ["clock: 'MeterNumber' is of type bcd, scale 1"]),
     # switch

@@ -66,7 +66,8 @@ def registers(draw: st.DrawFn, name: str, at: int, modbus: bool) -> Any:
         place, function = {"address": 0}, 0
         more |= {"di": 0x901F, "at": at}
     if kind == "clock":
-        layout = draw(st.sampled_from(["smhDMYC-", "smhwDMY-", "YMDhms--", "smh-", "mh"]))
+        layouts = ["smhDMYC-", "smhwDMY-", "YMDhms--", "smh-", "mh"]
+        layout = draw(st.sampled_from([*layouts, "-YMDhmtt", "tthm"] if modbus else layouts))
         more |= {"size": len(layout), "layout": layout, "scale": Fraction(1), "ratio": ""}
     elif kind in ("bcd", "sbcd"):
         more["size"] = draw(st.sampled_from([2, 4, 6, 8] if modbus else [1, 2, 3, 4, 5, 6, 8]))
@@ -321,9 +322,42 @@ def test_a_clock_is_compared_with_our_receipt(text: str, ahead_s: float | None) 
     assert ours.astimezone(UTC).hour == 2
 
 
+# What registers show, and how far that is ahead of 2026-07-15 10:20:30.500 in Shanghai
+MODBUS_CLOCKS = [
+    ("YMDhms", "1A07 0F0A 141E", -0.5),  # Acrel
+    ("YMDhms", "1A07 0F0A 151E", 59.5),
+    ("YMDhms", "1207 0F0A 141E", -0.5 - 2922 * 86_400),  # 2018
+    ("YMDhms", "1A02 1E0A 141E", None),
+    ("YMDhms", "FFFF FFFF FFFF", None),
+    ("-YMDhmtt", "001A 070F 0A14 7724", 0.0),  # Schneider Electric: 30,500 ms of the minute
+    ("-YMDhmtt", "001A 078F 8A94 7724", 0.0),  # with weekday 4, summer time and the mark of validity
+    ("-YMDhmtt", "001A 070F 0A14 EA5F", 29.499),
+    ("-YMDhmtt", "001A 070F 0A14 EA60", None),  # a minute ends at 59,999 ms
+    ("-YMDhmtt", "001A 070F 0A3C 0000", None),
+    ("-YMDhmtt", "007F 070F 0A14 0000", None),
+    ("-YMDhmtt", "FFFF FFFF FFFF FFFF", None),
+]
+
+
+@pytest.mark.parametrize(("layout", "words", "ahead_s"), MODBUS_CLOCKS)
+def test_a_clock_in_registers_is_binary(layout: str, words: str, ahead_s: float | None) -> None:
+    payload = bytes.fromhex(words)
+    model = profile(register("ClockDeviation", 0x3C, "clock", size=len(payload), layout=layout))
+    ours = datetime(2026, 7, 15, 10, 20, 30, 500_000, tzinfo=ZoneInfo("Asia/Shanghai"))
+    work = decoded(model, payload, round(ours.timestamp() * 10) * NS_PER_S // 10)
+    if ahead_s is None:
+        assert work.tags.quality[0] == BAD_SENSOR_FAILURE
+    else:
+        assert (work.tags.value[0], work.tags.quality[0]) == (ahead_s, GOOD)
+
+
 @pytest.mark.parametrize(
     ("made", "wrong"),
     [
+        (register("R", 0, "clock", size=4, layout="ttmh"), ""),
+        (register("R", 0, "clock", size=4, layout="tmh-"), "is not one letter"),
+        (register("R", 0, "clock", size=6, layout="ttsmh-"), "is not one letter"),
+        (register("R", 0, "clock", 0, di=1, size=4, layout="ttmh"), "is not one letter"),
         (register("R", 0, "bcd", 0, di=1, size=9), "can be decoded"),
         (register("R", 0, "u32", 0, di=1, size=3, order="CDAB"), "cannot swap"),
         (register("R", 0, "f32", mask=1), "cannot have a mask"),
@@ -333,6 +367,9 @@ def test_a_clock_is_compared_with_our_receipt(text: str, ahead_s: float | None) 
 )
 def test_a_profile_that_cannot_be_decoded_is_named(made: Any, wrong: str) -> None:
     model = profile(made, protocol="modbus" if made.function else "cjt188")
+    if not wrong:
+        make_program(model, plan_blocks(model)[0], [(1, 1)])
+        return
     with pytest.raises(ValueError, match=wrong):
         make_program(model, plan_blocks(model)[0], [(1, 1)])
 

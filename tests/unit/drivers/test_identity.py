@@ -1,6 +1,6 @@
 """Meters that are exchanged, crossed or copied: they are not charged until the right number is back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -70,8 +70,11 @@ class Setup:
 
 
 @asynccontextmanager
-async def running(reactor: Any, units: int) -> AsyncIterator[Setup]:
+async def running(reactor: Any, units: int, serials: Sequence[str] = ()) -> AsyncIterator[Setup]:
+    """serials: of the configuration, where they are not 1001 and following."""
     gateway, plant = FakeGateway(units), NumberedPlant(units)
+    for n, serial in enumerate(serials):
+        plant.devices = (*plant.devices[:n], replace(plant.devices[n], serial=serial), *plant.devices[n + 1 :])
     setup = Setup(gateway, plant, FieldBus(reactor, plant.clock, [], [], plant.stage))
     for n in range(units):
         setup.show(n, 1001 + n)
@@ -222,6 +225,26 @@ def test_another_model_that_refuses_its_number_at_the_hourly_read_is_not_charged
             await setup.becomes(0, UNREAD, charged=False)
             setup.gateway.react = honest
             await setup.becomes(0, NONE, charged=True)
+
+    reactor_loop.run(story())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_meter_without_a_number_in_the_configuration_is_charged_whatever_it_shows(reactor_loop: Any) -> None:
+    """And one that refuses to tell it, which is how a model without the register is put into service."""
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 3, serials=("", "none", "SN 1003")) as setup:
+
+            async def refuse(gateway: FakeGateway, frame: bytes, writer: Any) -> bytes:
+                refused = frame[6] == 2 and frame[8:10] == NUMBER_AT.to_bytes(2, "big")
+                return frame[:4] + bytes((0, 3, frame[6], frame[7] | 0x80, 2)) if refused else gateway.answer(frame)
+
+            setup.gateway.react = refuse
+            setup.show(0, 7777)
+            setup.reconnect()
+            for n in range(3):
+                await setup.becomes(n, NONE, charged=True)
 
     reactor_loop.run(story())
 

@@ -23,7 +23,10 @@ from scada.position import CLOSED
 NOON_NS = 1_763_524_800_000_000_000
 INITIAL = 123_456
 # Settings, what flows the other way, and reactive energy, which begins at zero with the simulation
-NOT_MODELLED = {"LeakageCurrent", "ReactiveEnergyTotal", "ActiveEnergyExportTotal", "CtRatio", "LockCode"}
+NOT_MODELLED = {"LeakageCurrent", "ReactiveEnergyTotal", "ActiveEnergyExportTotal", "CtRatio", "LockCode"} | {
+    f"ActiveEnergyImportT{rate}" for rate in range(1, 5)
+}
+NUMBER = 26_110_016
 MODELS = assembly.profiles(loader.read_sources(Path(config.__file__).parent / "demo"))
 SHIPPED = {name: found for name, found in MODELS.items() if found.protocol == "modbus"}  # the rest: test_agreement
 FLOAT_RELATIVE = 1e-6  # binary32 carries 24 bits
@@ -53,7 +56,7 @@ def expected(station: Station, register: Register) -> float:
 @pytest.mark.parametrize("profile", SHIPPED.values(), ids=SHIPPED)
 @pytest.mark.parametrize("ct", [1, 40])
 def test_what_the_field_shows_is_what_the_driver_decodes(profile: Profile, ct: int) -> None:
-    device = Device("m", "g", 1, profile, ct, 1, {})
+    device = Device("m", "g", 1, profile, ct, 1, {}, serial=f"SN {NUMBER}")
     on_transformers = any(register.ratio for register in profile.registers)
     nominal = 6_000.0 * (ct if on_transformers else 1) if profile.medium == "electricity" else 4.0
     field = Field([SimMeter(device, nominal, shape="flat", seed=9, initial_counts=INITIAL)], ZoneInfo("Asia/Shanghai"))
@@ -63,14 +66,19 @@ def test_what_the_field_shows_is_what_the_driver_decodes(profile: Profile, ct: i
     decoder = Decoder(profile, ct, 1, blocks)
     seen = set()
     for number, block in enumerate(blocks):
-        decoded = decoder.decode(number, payload(station, block.function, block.address, block.count))
+        said = payload(station, block.function, block.address, block.count)
+        decoded = decoder.decode(number, said, NOON_NS - 1_500_000_000, 8 * 3600)
         assert decoded.good
         assert decoded.billing_raw in (None, INITIAL)
         assert decoded.position in (None, CLOSED)
         for index, value in zip(block.registers, decoded.values, strict=True):
             register = profile.registers[index]
             seen.add(register.measure)
-            if profile.switch is None or register.measure != profile.switch.position:
+            if register.type == "clock":
+                assert value == 1.5
+            elif register.measure == profile.identity:
+                assert value == NUMBER
+            elif profile.switch is None or register.measure != profile.switch.position:
                 count = float(register.scale * ratio_of(device, register.ratio))
                 assert value == pytest.approx(expected(station, register), abs=count, rel=FLOAT_RELATIVE)
                 unused = profile.billing is None or register.measure in (*profile.billing.rates[1:], *NOT_MODELLED)

@@ -1,4 +1,4 @@
-"""Orders of the simulated field against meters of DL/T 645 on a line: crossed and copied meters are not charged."""
+"""Orders of the simulated field against meters on a line: crossed and copied ones are not charged."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -26,16 +26,30 @@ from .conftest import Bench
 ROWS = 32  # of each device
 
 
-@pytest.fixture
-def line(known: Mapping[str, Profile], tmp_path: Path) -> Iterator[Bench]:
-    """Two meters on one transparent gateway."""
-    (port,) = free_ports(1)
-    gateway = Gateway("bus", "127.0.0.1", port, transport="tcp", line=LineFormat(9600, "E"), period_s=0.1)
-    profile = known["dlt645-2007-1p"]
+# Profile and line: DL/T 645 behind a transparent gateway, Modbus TCP, Modbus RTU on a port, a number of 32 bits
+LINES = {
+    "dlt645-2007-1p": Gateway("bus", "127.0.0.1", 0, transport="tcp", line=LineFormat(9600, "E"), period_s=0.1),
+    "wattkeeper-demo-1p": Gateway("bus", "127.0.0.1", 0, period_s=0.1),
+    "wattkeeper-demo-3p": Gateway(
+        "bus", "", 0, transport="serial", path="bus", line=LineFormat(9600, "N"), period_s=0.1
+    ),
+    "abb-b23": Gateway("bus", "127.0.0.1", 0, period_s=0.1),
+}
+
+
+@pytest.fixture(params=LINES)
+def line(known: Mapping[str, Profile], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Two meters on one line."""
+    profile, gateway = known[request.param], LINES[request.param]
+    if gateway.transport != "serial":
+        gateway = replace(gateway, port=free_ports(1)[0])
+    modbus = profile.protocol == "modbus"
     devices = [
         Device(
-            f"m{n}", "bus", 0, profile, 1, 1, {r.measure: ROWS * n + i for i, r in enumerate(profile.registers)},
-            point=n, identity_row=ROWS * n + ROWS - 1, address=f"11223344556{n}", serial=f"2026100{n}",
+            f"m{n}", "bus", n + 1 if modbus else 0, profile, 1, 1,
+            {r.measure: ROWS * n + i for i, r in enumerate(profile.registers)},
+            point=n, identity_row=ROWS * n + ROWS - 1, address="" if modbus else f"11223344556{n}",
+            serial=f"2026100{n}",
         )
         for n in range(2)
     ]  # fmt: skip
@@ -55,7 +69,15 @@ def test_both_meters_stop_and_both_go_on(
         layout = Layout({"tags": 2 * ROWS, "points": 2, "accounts": 0, "alarms": 0}, bytes(32))
         stage, work = Stage(layout, np.ones(2 * ROWS, dtype=np.bool_), 1.0, 1), Columns.private(layout)
         devices = [replace(station.state.meter.device) for station in line.stations.values()]
-        bus = FieldBus(reactor_loop.reactor, clock, list(line.gateways.values()), devices, stage, zone="Asia/Shanghai")
+        bus = FieldBus(
+            reactor_loop.reactor,
+            clock,
+            list(line.gateways.values()),
+            devices,
+            stage,
+            zone="Asia/Shanghai",
+            run=line.run,
+        )
         desk = FaultDesk(line.field, {sim.gateway.id: sim for sim in line.lines}, line.stations)
 
         async def until(condition: Callable[[], bool], what: str) -> None:
