@@ -24,7 +24,7 @@ SHIPPED = assembly.profiles(read_sources(DEMO))
 WORD_BYTES = 2
 # Plausible whatever is connected: voltages, frequencies, power factors. Currents and powers depend on the site.
 BOUNDED = {"voltage": "V", "frequency": "Hz", "ratio": ""}
-UNBOUNDED = {"CtRatio", "MeterNumber", "Position", "LockCode", "WorkHours", "BatteryLow"}
+UNBOUNDED = {"CtRatio", "TripCause", "MeterNumber", "Position", "LockCode", "WorkHours", "BatteryLow"}
 # What the models of the brief must bring, beside the register that is charged
 ENERGY_3P = {"VoltageL1", "VoltageL2", "VoltageL3", "CurrentL1", "CurrentL2", "CurrentL3", "ActivePowerTotal"}
 ENERGY_1P = {"VoltageL1", "CurrentL1", "ActivePowerTotal"}
@@ -44,7 +44,7 @@ WANTED = {
     "schneider-pm5300": ENERGY_3P | NUMBER | CLOCK,
     "chint-dtsu666": ENERGY_3P,
     "hiking-dds238-2": ENERGY_1P,
-    "lx47le-125": ENERGY_1P | {"Position", "LockCode", "LeakageCurrent"},
+    "lx47le-125": ENERGY_1P | {"Position", "LockCode", "LeakageCurrent", "TripCause"},
     "dlt645-2007-1p": ENERGY_1P | FOUR_RATES | NUMBER | CLOCK | {"Position"},
     "dlt645-2007-3p": ENERGY_3P | FOUR_RATES | NUMBER | CLOCK | {"Position"},
     "dlt645-1997": ENERGY_3P | FOUR_RATES | NUMBER | CLOCK,

@@ -72,6 +72,8 @@ PUBLISHED = [
     ("chint-dtsu666", "ActiveEnergyImportTotal", 3, 0x101E, "f32", "1", "ctpt"),
     ("chint-dtsu666", "ActivePowerTotal", 3, 0x2012, "f32", "0.0001", "ctpt"),
     ("lx47le-125", "Position", 4, 0, "u16", "1", ""),
+    ("lx47le-125", "Frequency", 4, 4, "u16", "0.1", ""),
+    ("lx47le-125", "TripCause", 4, 23, "u16", "1", ""),
     ("eastron-sdm120", "MeterNumber", 3, 0xFC00, "u32", "1", ""),
     ("eastron-sdm630", "MeterNumber", 3, 0xFC00, "u32", "1", ""),
     ("abb-b23", "MeterNumber", 3, 0x8900, "u32", "1", ""),

@@ -13,8 +13,13 @@ import pytest
 
 from drivers import agenda, clock_sync
 from drivers.bus import FieldBus
-from drivers.clock_sync import SyncRecords, judge
-from drivers.device import Device
+from drivers.clock_sync import SyncDesk, SyncRecords, judge
+from drivers.device import Device, Gateway
+from drivers.dlt645_question import Request
+from drivers.field.dlt645_slave import Dlt645Slave
+from drivers.field.frames import Ear
+from drivers.field.model import Field, SimMeter
+from drivers.field.station import Station
 from drivers.profile import Profile
 from scada.clock import NS_PER_S, SystemClock
 from scada.errors import Refused
@@ -137,6 +142,42 @@ def test_meters_on_real_lines_take_it_once_a_day(
         ]
 
     reactor_loop.run(story())
+
+
+def whom(known: Mapping[str, Profile], folder: Path, profile: str, target: str) -> tuple[SyncDesk, list[Device]]:
+    """Return the desk of a line with one meter, and the meters it would set."""
+    model = known[profile]
+    old = model.protocol != "modbus"
+    device = Device("m", "g", 0 if old else 1, model, 1, 1, {}, address="000000000097" if old else "")
+    nobody: Any = None
+    desk = SyncDesk(nobody, [Gateway("g", "h", 1)], [device], nobody, ZONE, folder / "clock-sync.jsonl")
+    return desk, desk._whom(target)[2]
+
+
+@pytest.mark.parametrize("profile", ["acrel-adl3000", "schneider-iem3155", "schneider-pm5300"])
+@pytest.mark.parametrize("target", ["m", "g"])
+def test_clocks_of_modbus_meters_are_watched_and_not_set(
+    known: Mapping[str, Profile], tmp_path: Path, profile: str, target: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        whom(known, tmp_path, profile, target)
+    assert refused.value.code == "clock.none"
+
+
+@pytest.mark.parametrize("target", ["m", "g"])
+def test_a_meter_of_1997_takes_the_broadcast_of_its_line(
+    known: Mapping[str, Profile], tmp_path: Path, target: str
+) -> None:
+    desk, meters = whom(known, tmp_path, "dlt645-1997", target)
+    field = Field([SimMeter(meters[0])], ZoneInfo(ZONE))
+    field.step(HALF_PAST_NS, 0)
+    slave = Dlt645Slave(Station(field, field.states["m"]))
+    slave.station.clock_offset_s = 120.0
+    (question,) = desk._questions(meters, HALF_PAST_NS)
+    assert isinstance(question, Request) and question.broadcast
+    (frame,) = Ear("dlt645").feed(question.wire, 1.0)
+    assert slave.hears(frame) and slave.answer(frame) is None
+    assert slave.station.clock_offset_s == 0.0
 
 
 def test_a_restart_remembers_and_a_torn_record_is_dropped(tmp_path: Path) -> None:
