@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config.loader import Placed, Sources
-from config.profile_schema import ProfileTable, RegisterTable
 from config.schema import MeterRow
-from drivers.profile import IDENTITY_DIGITS, WORDS, Protocol
+from drivers.profile import Protocol
 from scada.errors import Fault
 
 UNITS: Final = range(1, 248)  # Modbus, 248 to 255 are reserved
@@ -120,27 +119,6 @@ def _duplicate_unit(placed: Placed[Any], told: str, seen: dict[tuple[str, str, o
     seen.setdefault((gateway, "modbus", unit), told)
 
 
-def numbers_that_fit(sources: Sources) -> Iterator[Fault]:
-    """A serial number can stand in the register that is to show it, or the meter would never be charged."""
-    profiles = sources.by_id("profile")
-    for placed in sources.many("meter"):
-        profile, digits = profiles.get(placed.item.profile), digits_of(placed.item.serial)
-        register = None if profile is None else identity_register(profile)
-        if register is None or not digits or not WORDS[register.type]:
-            continue
-        bits = 16 * WORDS[register.type] - register.type.startswith("s")
-        most = min((1 << bits) - 1, 10**IDENTITY_DIGITS - 1)
-        if int(digits) > most:
-            wrong = f"'{placed.item.serial}' is more than '{register.measure}' of {placed.item.profile} can show"
-            allowed = f"at most {most}, as `run.py meter identify` reads it, or empty: its number is not compared then"
-            yield placed.fault("serial", wrong, allowed)
-
-
-def identity_register(profile: ProfileTable) -> RegisterTable | None:
-    """Return the register that shows the number of a meter; None when the profile names none."""
-    return next((register for register in profile.registers if register.measure == profile.identity), None)
-
-
 def is_identified(identity: str, meter: MeterRow) -> bool:
     """Tell whether a meter must show its number before it is charged: its model can, and it has one.
 
@@ -154,8 +132,4 @@ def digits_of(text: str) -> str:
     return "".join(letter for letter in text if letter in "0123456789")
 
 
-ADDRESS_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (
-    address_kinds,
-    duplicate_addresses,
-    numbers_that_fit,
-)
+ADDRESS_CHECKS: Final[tuple[Callable[[Sources], Iterator[Fault]], ...]] = (address_kinds, duplicate_addresses)

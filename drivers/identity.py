@@ -37,6 +37,8 @@ RECHECK_S: Final = 60.0  # a person who mends it sees the result within a minute
 # What a meter says when it answers, but not with its number.
 UNREADABLE: Final = (BAD_CONFIGURATION_ERROR, BAD_SENSOR_FAILURE, BAD_DEVICE_FAILURE, BAD_COMMUNICATION_ERROR)
 NO_NUMBER: Final = -1.0
+ENDING_DIGITS: Final = 6  # of a number that are enough, where the register holds less than what the nameplate prints
+POWERS: Final = 10.0 ** np.arange(IDENTITY_DIGITS + 1)
 
 
 class IdentityWatch:
@@ -57,6 +59,7 @@ class IdentityWatch:
         n = len(self._devices)
         expected = [(_numbers_of(device) * 2)[:2] for device in self._devices]
         self._expected = np.array(expected, dtype=np.float64).reshape(n, 2)
+        self._may_end = np.array([may_end(device) for device in self._devices], dtype=np.bool_)
         self._doubted_ns: Ints = np.zeros(n, dtype=np.int64)
         self._seen_ns: Ints = np.zeros(n, dtype=np.int64)
         self._seen = np.full(n, NO_NUMBER)
@@ -81,7 +84,7 @@ class IdentityWatch:
         self._seen_ns[new] = read_ns[new]
         self._seen[new] = np.rint(staged.value[self._rows[new]])
         fresh = self._seen_ns > self._doubted_ns
-        right = (self._seen[:, None] == self._expected).any(axis=1)
+        right = self._right()
         wrong = (self._seen_ns > 0) & ~right
         double = right & np.isin(self._seen, self._seen[wrong])
         unread = np.isin(staged.tag_quality[self._rows], UNREADABLE)  # also at a later look: by another model, perhaps
@@ -96,6 +99,15 @@ class IdentityWatch:
             self._state, self._trusted_ns = state, trusted_ns
             self._tell(changed, utc_ns)
         self._recheck(trusted)
+
+    def _right(self) -> npt.NDArray[np.bool_]:
+        """Tell whose number is the configured one, or ends it where the register may hold less than the nameplate."""
+        digits = np.searchsorted(POWERS, self._seen, side="right").clip(0, IDENTITY_DIGITS)
+        ending = np.fmod(self._expected, POWERS[digits][:, None]) == self._seen[:, None]
+        enough = (digits >= ENDING_DIGITS) & self._may_end
+        each = (self._seen[:, None] == self._expected) | (ending & enough[:, None])
+        either: npt.NDArray[np.bool_] = each[:, 0] | each[:, 1]
+        return either
 
     def _tell(self, changed: npt.NDArray[np.bool_], utc_ns: int) -> None:
         """Stage what changed: the fault, and from when on readings are charged."""
@@ -133,9 +145,28 @@ def _column(values: Sequence[int]) -> Ints:
     return np.array(values, dtype=np.int64)
 
 
+def may_end(device: Device) -> bool:
+    """Tell whether the number that a device shows may be the end of its serial number: that of binary registers may.
+
+    Makers print a number of the plant or of the year before the one that counts, and 32 bits end at ten digits. Decimal
+    registers show as many of the last digits as they have.
+    """
+    return next(r for r in device.profile.registers if r.measure == device.profile.identity).type != "bcd"
+
+
+def same_number(shown: str, configured: str, ending: bool) -> bool:
+    """Tell whether a number that was shown is the configured one, as IdentityWatch does; ending: see may_end."""
+    number, whole = (text.lstrip("0") for text in (_digits_of(shown), _digits_of(configured)))
+    return number == whole or (ending and len(number) >= ENDING_DIGITS and whole.endswith(number))
+
+
+def _digits_of(text: str) -> str:
+    return "".join(letter for letter in text if letter in "0123456789")
+
+
 def _numbers_of(device: Device) -> list[float]:
     """Return the numbers that are right for a device: its serial number and its address, as its register shows them."""
     register = next(r for r in device.profile.registers if r.measure == device.profile.identity)
     places = min(2 * register.size if register.type == "bcd" else IDENTITY_DIGITS, IDENTITY_DIGITS)
-    texts = ("".join(letter for letter in text if letter in "0123456789") for text in (device.serial, device.address))
+    texts = (_digits_of(text) for text in (device.serial, device.address))
     return [float(digits[-places:]) for digits in texts if digits]

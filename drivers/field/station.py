@@ -155,7 +155,9 @@ class Station:
         number = int("".join(c for c in self.number if c.isdecimal()) or "0")
         if register.size:
             return encode_bcd(number, register.size)
-        return b"".join(word.to_bytes(2, "big") for word in encode_counts(register, number % (limits(register)[1] + 1)))
+        most = limits(register)[1]
+        shown = number if number <= most else number % 10 ** (len(str(most)) - 1)
+        return b"".join(word.to_bytes(2, "big") for word in encode_counts(register, shown))
 
 
 def _lowest_bit(mask: int) -> int:

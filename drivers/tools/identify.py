@@ -14,6 +14,7 @@ from drivers.adhoc import where
 from drivers.asking import Ask, StationSpec
 from drivers.device import Device, Gateway
 from drivers.frame_log import Entry
+from drivers.identity import may_end, same_number
 from drivers.modbus_identity import OBJECT_NAMES, objects, objects_bytes
 from drivers.outcome import Reply
 from drivers.pollplan import plan_blocks
@@ -254,16 +255,11 @@ def _compare(device: Device, identity: Identity, words: Words, out: TextIO) -> i
     for name, (said, configured) in zip(told, pairs, strict=True):
         if not said or not configured:
             continue
-        same = _bare(said) == _bare(configured)
+        same = same_number(said, configured, bool(device.profile.identity) and may_end(device))
         wrong += not same
         text = words("as configured") if same else words("differs", configured=configured)
         print(f"{name}: {text}", file=out if same else sys.stderr)
     return 1 if wrong else 0
-
-
-def _bare(number: str) -> str:
-    """Return the digits of a number as the core compares them: no letters, no zeros in front."""
-    return "".join(letter for letter in number if letter in "0123456789").lstrip("0")
 
 
 def _print(args: argparse.Namespace, identity: Identity, session: Session, words: Words) -> None:

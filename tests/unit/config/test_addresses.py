@@ -90,24 +90,6 @@ def test_nothing_answers_for_two(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("profile", "serial", "wrong"),
-    [
-        ("abb-b23,mb,1,", "26261127", ""),
-        ("abb-b23,mb,1,", "SN 4294967295", ""),
-        ("abb-b23,mb,1,", "4294967296", "'4294967296' is more than 'MeterNumber' of abb-b23 can show"),
-        ("wattkeeper-demo-1p,mb,1,", "20262611271", ""),
-        ("wattkeeper-demo-1p,mb,1,", "1" + "0" * 15, f"'1{'0' * 15}' is more than 'MeterNumber' of wattkeeper-demo-1p"),
-        ("abb-b23,mb,1,", "", ""),
-        ("acrel-adl3000,mb,1,", "4294967296", ""),  # shows no number
-        ("dlt645-2007-3p,tcp,,12", "A-99999999999999", ""),  # its last twelve digits are compared
-    ],
-)
-def test_a_serial_number_fits_the_register_that_shows_it(tmp_path: Path, profile: str, serial: str, wrong: str) -> None:
-    found = said(tmp_path, f"{profile},{serial}")
-    assert [fault.startswith(f"line 2, column 'serial': {wrong}") for fault in found] == ([True] if wrong else [])
-
-
 def test_meters_without_a_serial_number_are_no_twins(tmp_path: Path) -> None:
     assert said(tmp_path, "abb-b23,mb,1,,", "abb-b23,mb,2,,") == []
 

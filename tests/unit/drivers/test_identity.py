@@ -249,6 +249,37 @@ def test_a_meter_without_a_number_in_the_configuration_is_charged_whatever_it_sh
     reactor_loop.run(story())
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_binary_register_may_show_the_end_of_the_number_on_the_nameplate(reactor_loop: Any) -> None:
+    async def story() -> None:
+        serials = ("2026-262611001", "2026-262611002", "2026-262611003")
+        async with running(reactor_loop.reactor, 3, serials=serials) as setup:
+            for n, (high, low) in enumerate(((4007, 8249), (39, 54_939), (0, 11_003))):  # 262611001, 2610843, 11003
+                setup.gateway.registers[n + 1][NUMBER_AT] = high
+                setup.show(n, low)
+            await setup.becomes(0, NONE, charged=True)
+            await setup.becomes(1, WRONG, charged=False)
+            await setup.becomes(2, WRONG, charged=False)  # five digits are too few
+
+    reactor_loop.run(story())
+
+
+@pytest.mark.parametrize(
+    ("shown", "configured", "ending", "same"),
+    [
+        ("20262611271", "SN 20262611271", False, True),
+        ("000012", "12", False, True),
+        ("262611271", "20262611271", True, True),
+        ("262611271", "20262611271", False, False),
+        ("11271", "20262611271", True, False),
+        ("20262611271", "262611271", True, False),
+        ("262611272", "20262611271", True, False),
+    ],
+)
+def test_what_is_the_same_number(shown: str, configured: str, ending: bool, same: bool) -> None:
+    assert identity.same_number(shown, configured, ending) is same
+
+
 def test_the_register_of_a_short_number_shows_the_last_digits() -> None:
     plant = Plant(1)
     short = replace(register("Number", 0, "bcd"), size=4)

@@ -91,5 +91,16 @@ def test_what_the_field_shows_is_what_the_driver_decodes(profile: Profile, ct: i
     assert seen == {register.measure for register in profile.registers}
 
 
+@pytest.mark.parametrize(("serial", "shown"), [("4294967295", 4_294_967_295), ("20262611271", 262_611_271)])
+def test_a_number_that_a_register_cannot_hold_shows_its_end(serial: str, shown: int) -> None:
+    profile = SHIPPED["abb-b23"]
+    device = Device("m", "g", 1, profile, 1, 1, {}, serial=serial)
+    field = Field([SimMeter(device)], ZoneInfo("Asia/Shanghai"))
+    field.step(NOON_NS, 0)
+    number = next(r for r in profile.registers if r.measure == profile.identity)
+    said = payload(Station(field, field.states["m"]), 3, number.address, 2)
+    assert int.from_bytes(said, "big") == shown
+
+
 def test_profiles_were_found() -> None:
     assert {"wattkeeper-demo-1p", "wattkeeper-demo-3p", "wattkeeper-demo-water"} <= set(SHIPPED)
