@@ -5,7 +5,8 @@
 A reading is charged only when it came after its meter was last identified. A device that was away, or whose line was
 connected anew, may have been exchanged or crossed with another: it is in doubt until its number was read again. Nothing
 is lost meanwhile, because the register is cumulative. Two meters that show one number are both in doubt.
-Profiles without an identity register are trusted: in DL/T 645 and CJ/T 188 every reply carries its meter's address.
+Profiles without an identity register are trusted: in DL/T 645 and CJ/T 188 every reply carries its meter's address. So
+are devices that have no number in the configuration.
 Rule: this file compares and reports; when the number is read is the poller's business.
 """
 
