@@ -83,6 +83,11 @@ class Agenda:
             self._due_ns[block] = now_ns + int(self._rng.uniform(0, within_s) * NS_PER_S)
         self.identify(now_ns)
 
+    def identified(self) -> None:
+        """Note that it told who it is: whenever it is to be asked again, it is asked at once."""
+        for block in self._connect:
+            self._asked_ns.pop(block, None)
+
     def soon(self, block: int, now_ns: int) -> None:
         """Ask one timed block with the next cycle."""
         if block in self._due_ns:

@@ -68,7 +68,13 @@ class FieldBus:
         self.engine = engine_for(reactor, clock, gateways, store)
         engines = {"modbus-tcp": self.engine}
         site = Site(reactor, clock, rng, run, dial_in_ports(reactor))
-        self.identity = IdentityWatch(clock, devices, stage, lambda d: self.pollers[d.gateway].identify(d.id))
+        self.identity = IdentityWatch(
+            clock,
+            devices,
+            stage,
+            lambda d: self.pollers[d.gateway].identify(d.id),
+            lambda d: self.pollers[d.gateway].identified(d.id),
+        )
         stage.sources.append(self.identity.look)
         self.health = FieldHealth(clock, gateways, devices, store)
         self.pollers: dict[str, GatewayPoller] = {}

@@ -121,6 +121,11 @@ class ClockRead:
         """Return the length of the right answer to the question that is due."""
         return self.asked.reply_bytes
 
+    @property
+    def alike(self) -> tuple[bytes, tuple[int, bytes, int]]:
+        """Return who is asked and what the answer to the question that is due looks like."""
+        return self.asked.alike
+
     def scanner(self) -> Scanner:
         """Return a fresh scanner."""
         return self.asked.scanner()

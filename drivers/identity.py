@@ -46,12 +46,17 @@ class IdentityWatch:
     """All devices whose profile names an identity register. n of them. One thread: the stage's."""
 
     def __init__(
-        self, clock: Clock, devices: Sequence[Device], stage: Stage, ask_again: Callable[[Device], None]
+        self,
+        clock: Clock,
+        devices: Sequence[Device],
+        stage: Stage,
+        ask_again: Callable[[Device], None],
+        told: Callable[[Device], None] = lambda device: None,
     ) -> None:
-        """ask_again: read the number of a device soon."""
+        """ask_again: read the number of a device soon; told: hears of each device that has shown one."""
         self._clock = clock
         self._stage = stage
-        self._ask_again = ask_again
+        self._ask_again, self._told = ask_again, told
         self._devices = [device for device in devices if device.profile.identity and _numbers_of(device)]
         self._number = {device.id: i for i, device in enumerate(self._devices)}
         self._rows = _column([device.rows[device.profile.identity] for device in self._devices])
@@ -84,6 +89,8 @@ class IdentityWatch:
         new = (read_ns != self._seen_ns) & (read_ns > 0)
         self._seen_ns[new] = read_ns[new]
         self._seen[new] = np.rint(staged.value[self._rows[new]])
+        for i in np.flatnonzero(new):
+            self._told(self._devices[i])
         fresh = self._seen_ns > self._doubted_ns
         right = self._right()
         wrong = (self._seen_ns > 0) & ~right

@@ -142,6 +142,10 @@ class GatewayPoller:
         """Have the identity register of a device read with the next cycle, if it was not read just now."""
         self._stations[device_id].agenda.identify(self._clock.mono_ns())
 
+    def identified(self, device_id: str) -> None:
+        """Note that a device told its number: it is not one that stays silent to that question."""
+        self._stations[device_id].agenda.identified()
+
     def read_clock(self, device_id: str) -> None:
         """Have the clock of a device read with the next cycle."""
         station = self._stations[device_id]

@@ -58,11 +58,11 @@ def test_modbus_meters_of_both_kinds_of_line_show_their_numbers(plant: Plant) ->
 
 
 def test_a_meter_without_a_number_is_not_asked_for_it(copy: "Copy") -> None:
-    copy.edit("meters.csv", ",20262611075,", ",,")
+    copy.edit("meters.csv", ",20262611096,", ",,")
     devices = {device.id: device for device in load(copy.folder).devices}
-    assert devices["e-a101"].profile.identity
-    assert (devices["e-a101"].serial, devices["e-a101"].identity_row) == ("", NO_ROW)
-    assert devices["e-a103"].identity_row != NO_ROW
+    assert devices["w-a101"].profile.identity
+    assert (devices["w-a101"].serial, devices["w-a101"].identity_row) == ("", NO_ROW)
+    assert devices["w-a102"].identity_row != NO_ROW
 
 
 def test_every_gateway_carries_a_believable_bus(plant: Plant) -> None:

@@ -249,6 +249,26 @@ def test_a_meter_without_a_number_in_the_configuration_is_charged_whatever_it_sh
     reactor_loop.run(story())
 
 
+@pytest.mark.parametrize("engine", [True, False])
+def test_a_meter_that_tells_its_number_is_asked_at_once_whenever_its_line_is_connected_anew(
+    reactor_loop: Any, monkeypatch: pytest.MonkeyPatch, engine: bool
+) -> None:
+    """Only one that is silent to the question waits a minute: else each lost connection would cost all of them one."""
+    if not engine:
+        monkeypatch.setattr("drivers.bus.engine_for", lambda *_: None)
+    monkeypatch.setattr(identity, "RECHECK_S", 3600.0)
+
+    async def story() -> None:
+        async with running(reactor_loop.reactor, 2) as setup:
+            for _ in range(3):
+                for n in range(2):
+                    await setup.becomes(n, NONE, charged=True)
+                setup.reconnect()
+                await until(lambda: not setup.plant.charged(0), "it is in doubt")
+
+    reactor_loop.run(story())
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_binary_register_may_show_the_end_of_the_number_on_the_nameplate(reactor_loop: Any) -> None:
     async def story() -> None:
