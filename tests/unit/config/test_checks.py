@@ -474,7 +474,6 @@ CASES = (
         [
             "registers.WaterVolume.type: u32 needs 2 registers in one read",
             "registers.WaterFlow.type: u32 needs 2 registers in one read",
-            "registers.MeterNumber.type: u64 needs 4 registers in one read",
         ],
     ),
     Case(

@@ -29,7 +29,6 @@ ROWS = 32  # of each device
 # Profile and line: DL/T 645 behind a transparent gateway, Modbus TCP, Modbus RTU on a port, a number of 32 bits
 LINES = {
     "dlt645-2007-1p": Gateway("bus", "127.0.0.1", 0, transport="tcp", line=LineFormat(9600, "E"), period_s=0.1),
-    "wattkeeper-demo-water": Gateway("bus", "127.0.0.1", 0, period_s=0.1),
     "wattkeeper-demo-3p-rtu": Gateway(
         "bus", "", 0, transport="serial", path="bus", line=LineFormat(9600, "N"), period_s=0.1
     ),
