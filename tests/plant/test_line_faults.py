@@ -34,6 +34,7 @@ PACED_READS: Final = 6
 # Modbus TCP, Modbus RTU, DL/T 645, CJ/T 188 on a serial port
 MUTE: Final = ("e-a103", "e-bw202", "e-b502", "w-b403")
 GAS: Final = "g-bw104"
+DIALS_IN: Final = "gw-dtu"
 LOST: Final = "e-a202"
 TWINS: Final = ("e-b602", "e-b503")  # the first one shows the number of the second one
 SWAPPED: Final = (("e-a601", "e-a702"), ("e-b504", "e-b601"))  # Modbus TCP, DL/T 645: meters that show a number
@@ -208,9 +209,16 @@ def test_a_silent_meter_is_charged_once_for_all_of_it_and_the_books_are_what_the
         point = trial.park.plant.points[trial.row[meter]]
         assert whole, f"{meter}: parts of the time were not charged"
         assert milli == (raw_to - raw_from) * point.milli_per_count
+    assert_nobody_was_missed_before_he_could_dial(trial)
     trial.park.inject("clear")
     trial.settle(trial.row, 240)  # those whose cables were crossed, too: numbers are read again within two minutes
     trial.assert_audit()
+
+
+def assert_nobody_was_missed_before_he_could_dial(trial: Trial) -> None:
+    """The DTU was called lost when its line was cut, and not at the start."""
+    times = trial.park.sql("SELECT plant_time_ns FROM alarm_journal WHERE source = %s", DIALS_IN)
+    assert not [time_ns for (time_ns,) in times if time_ns <= trial.begun_ns]
 
 
 def assert_neighbours_lose_nothing(trial: Trial) -> None:

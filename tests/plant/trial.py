@@ -72,6 +72,7 @@ class Trial:
         self.devices = {device.id: device for device in park.plant.devices}
         self.watcher = Watcher(park)
         self.held: set[str] = set()  # meters whose register a test has spoilt for good
+        self.begun_ns = 0  # plant time when every meter had been charged, before any fault
 
     def hurry(self) -> None:
         """Let the meters of flats count so much that they move while a test waits."""
@@ -307,4 +308,5 @@ def make_trial(park: Park, timeout_s: float = 120.0) -> Trial:
     wait_for(lambda: trial.watcher.sights, 10, "a scan")
     trial.hurry()
     trial.wait_billed(trial.row, timeout_s)
+    trial.begun_ns = wait_for(park.snapshot, 5, "an image").scan_utc_ns
     return trial
