@@ -39,7 +39,7 @@ START_S: Final = 180.0
 LOOK_S: Final = 0.4
 SETTLE_SCANS: Final = 5
 MIB: Final = 1 << 20
-MEMORY_MB: Final = 400
+MEMORY_MIB: Final = 400_000_000 / MIB  # the bar is in megabytes
 MEMORY_TAGS: Final = 200_000  # up to so many tags
 PRICE_MICRO: Final = 723_600
 NANO: Final = 1_000_000_000
@@ -154,7 +154,7 @@ class Run:
         self._print(before, after, elapsed_s)
         overruns = site.core(last, "Overruns") - site.core(first, "Overruns")
         scan_ms = self._figures["ScanMs"]
-        memory_mb = MEMORY_MB if len(site.plant.tags) <= MEMORY_TAGS else None
+        memory_mib = MEMORY_MIB if len(site.plant.tags) <= MEMORY_TAGS else None
         values = scale_plant.VALUES_EACH * len(asked)
         return [
             Figure("scans", last.scan - first.scan, ""),
@@ -167,7 +167,7 @@ class Run:
             Figure("reads of a meter, least", float(asked.min()), ""),
             Figure("values asked a second", values / elapsed_s * float(asked.mean()), "1/s"),
             Figure("points that were not good in a scan, most", max(self._bad), "", 0),
-            Figure("memory of the core, RSS, most", max(self._memory), "MiB", memory_mb),
+            Figure("memory of the core, RSS, most", max(self._memory), "MiB", memory_mib),
             Figure("CPU of core", _share(before, after, "core", elapsed_s), "cores"),
             Figure("CPU of data base", _share(before, after, "database", elapsed_s), "cores"),
             Figure("CPU of simulator", _share(before, after, "simulator", elapsed_s), "cores"),

@@ -125,10 +125,11 @@ class Park:
         if snapshot is None:
             return False
         waiting = snapshot.columns.tags.quality == BAD_WAITING_FOR_INITIAL_DATA
-        waiting[self._slow_rows()] = False
+        waiting[self.slow_rows()] = False
         return not waiting.any()
 
-    def _slow_rows(self) -> list[int]:
+    def slow_rows(self) -> list[int]:
+        """Return the rows of what is read seldom or over slow lines; their first round takes what the bus takes."""
         slow = {gateway.id for gateway in self.plant.gateways if gateway.transport != "modbus-tcp"}
         rows = [gateway.cycle_ms_row for gateway in self.plant.gateways if gateway.id in slow]
         for device in self.plant.devices:
